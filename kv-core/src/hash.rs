@@ -1,0 +1,1 @@
+//! MICA2's key hash and the keyed placement hash.

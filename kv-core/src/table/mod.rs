@@ -1,0 +1,1 @@
+//! One partition's items, in memory that it is given.

@@ -1,0 +1,1 @@
+//! The batch body that the native protocol and the queue pair share.

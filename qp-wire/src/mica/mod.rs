@@ -1,0 +1,1 @@
+//! MICA2's client protocol.
