@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# The properties run over the corpus as plain tests too, in ci/unit.sh; here they meet new inputs for a moment.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+seconds=${FUZZ_SECONDS:-20}
+echo "fuzz-smoke: each fuzz target for $seconds seconds"
+
+if ! cargo fuzz --version >/dev/null 2>&1; then
+    echo "SKIPPED fuzz-smoke: no cargo-fuzz; run: cargo install --locked cargo-fuzz"
+    exit 77
+fi
+if ! cargo +nightly --version >/dev/null 2>&1; then
+    echo "SKIPPED fuzz-smoke: no nightly; run: rustup toolchain install nightly"
+    exit 77
+fi
+
+mapfile -t targets < <(cargo +nightly fuzz list)
+if ((${#targets[@]} == 0)); then
+    echo "fuzz-smoke: there is no target" >&2
+    exit 1
+fi
+for target in "${targets[@]}"; do
+    # What is found lands in a scratch directory first, so that the corpus of the repository grows by decision only.
+    found=$(mktemp -d)
+    cargo +nightly fuzz run "$target" "$found" "fuzz/corpus/$target" -- -max_total_time="$seconds"
+    rm -rf "$found"
+done

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# ci/no-panic links only when no panic can be reached from any decoder. The same library with an unbounded index planted
+# has to fail.
+#   ci/no-panic.sh              both
+#   ci/no-panic.sh --self-test  only that the planted index is refused
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+echo "no-panic: the decoders link without a reachable panic"
+
+# What the optimiser can prove must not depend on the flags of the user's own builds.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/no-panic
+
+cp Cargo.lock ci/no-panic/Cargo.lock
+build=(cargo rustc --release --manifest-path ci/no-panic/Cargo.toml)
+# In a shared library an undefined symbol is an error only on demand. The C library has `memcpy` and `memcmp`.
+link=(-C "link-args=-Wl,--no-undefined -lc")
+if [[ ${1-} != --self-test ]]; then
+    "${build[@]}" -- "${link[@]}"
+    count=$(grep -c '^#\[unsafe(no_mangle)\]' ci/no-panic/src/lib.rs)
+    echo "no-panic: $((count - 1)) decoders cannot panic"
+fi
+
+log=$CARGO_TARGET_DIR/planted-panic.log
+mkdir -p "$CARGO_TARGET_DIR"
+if "${build[@]}" --features planted-panic -- "${link[@]}" 2>"$log"; then
+    echo "no-panic: a planted slice[index] was not noticed" >&2
+    exit 1
+fi
+if ! grep -q "undefined .*a_decoder_can_panic" "$log"; then
+    echo "no-panic: the build with a planted slice[index] failed for another reason:" >&2
+    cat "$log" >&2
+    exit 1
+fi
+echo "no-panic: a planted slice[index] is refused"
