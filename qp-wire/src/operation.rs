@@ -257,7 +257,7 @@ fn split_ttl(value: &[u8]) -> Result<(Option<TtlMs>, &[u8]), ResultCode> {
     Ok((NonZeroU64::new(u64::from_le_bytes(*ttl)).map(TtlMs), rest))
 }
 
-impl<'a> Operation<'a> {
+impl Operation<'_> {
     /// The operation's opcode.
     pub const fn opcode(&self) -> Opcode {
         match self {
@@ -334,7 +334,8 @@ fn put_ttl(rest: &mut &mut [u8], ttl: Option<TtlMs>) -> Option<()> {
     }
 }
 
-fn put(rest: &mut &mut [u8], bytes: &[u8]) -> Option<()> {
+/// Moves `bytes` to the front of `rest` and `rest` behind them, or returns `None` when they do not fit.
+pub(crate) fn put(rest: &mut &mut [u8], bytes: &[u8]) -> Option<()> {
     let (head, tail) = core::mem::take(rest).split_at_mut_checked(bytes.len())?;
     head.copy_from_slice(bytes);
     *rest = tail;

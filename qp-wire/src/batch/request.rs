@@ -1,0 +1,237 @@
+//! Reading the requests of a batch body.
+
+use zerocopy::FromBytes;
+use zerocopy::little_endian::U16;
+
+use super::reader::{Reader, nothing_behind};
+use super::{BatchError, HEADER_LEN, KEY_LENS_FOLDED, OPERATIONS_FOLDED, RequestHeader, VALUE_LENS_FOLDED, has_value};
+use crate::RawRequest;
+use crate::limits::REQUEST_COUNT_MAX;
+
+/// The requests of a body, all lengths of which agree with its bytes. Borrows the body.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestBatch<'a> {
+    bytes: &'a [u8],
+    items: Items<'a>,
+}
+
+impl<'a> RequestBatch<'a> {
+    /// The batch that `bytes` hold, all of them.
+    ///
+    /// Takes constant time when everything is folded, else time proportional to the count.
+    ///
+    /// # Errors
+    /// Every [`BatchError`] but [`BatchError::Result`]. Unknown operations are none: each is answered by itself (W-B-4).
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, BatchError> {
+        let (batch, rest) = Self::decode_prefix(bytes)?;
+        nothing_behind(rest)?;
+        Ok(batch)
+    }
+
+    /// The batch that `bytes` start with, and the bytes behind it.
+    ///
+    /// # Errors
+    /// As for [`RequestBatch::decode`], without [`BatchError::Trailing`].
+    pub fn decode_prefix(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), BatchError> {
+        let mut reader = Reader::new(bytes);
+        let header = RequestHeader::read_from_bytes(reader.bytes(HEADER_LEN)?)
+            .map_err(|_| BatchError::Truncated { needed: HEADER_LEN, got: bytes.len() })?;
+        let count = check_header(&header)?;
+        let shape =
+            if header.flags & OPERATIONS_FOLDED != 0 && header.flags & KEY_LENS_FOLDED != 0 && folds_values(&header) {
+                let value_len = if has_value(header.operation) { header.value_len.get() } else { 0 };
+                Shape::Uniform(Sizes { operation: header.operation, key_len: header.key_len, value_len })
+            } else {
+                Shape::Mixed(read_columns(&mut reader, &header, count)?)
+            };
+        let (keys_len, values_len) = shape.lens(count);
+        let keys = reader.bytes(keys_len)?;
+        let values = reader.bytes(values_len)?;
+        let (bytes, rest) = reader.finish();
+        Ok((Self { bytes, items: Items { remaining: count, shape, keys, values } }, rest))
+    }
+
+    /// How many requests there are: 1 to [`REQUEST_COUNT_MAX`].
+    pub const fn count(&self) -> usize {
+        self.items.remaining
+    }
+
+    /// The body's bytes, which can be passed on as they are.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The requests, in their order.
+    pub const fn iter(&self) -> RequestIter<'a> {
+        RequestIter { items: self.items }
+    }
+}
+
+impl<'a> IntoIterator for RequestBatch<'a> {
+    type Item = RawRequest<'a>;
+    type IntoIter = RequestIter<'a>;
+
+    fn into_iter(self) -> RequestIter<'a> {
+        self.iter()
+    }
+}
+
+/// The requests of a [`RequestBatch`]; exactly as many as it counts.
+#[derive(Clone, Debug)]
+pub struct RequestIter<'a> {
+    items: Items<'a>,
+}
+
+impl<'a> Iterator for RequestIter<'a> {
+    type Item = RawRequest<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<RawRequest<'a>> {
+        let items = &mut self.items;
+        items.remaining = items.remaining.checked_sub(1)?;
+        let sizes = match &mut items.shape {
+            Shape::Uniform(sizes) => *sizes,
+            Shape::Mixed(columns) => columns.next()?,
+        };
+        // `decode` has summed the lengths, so the splits succeed.
+        let (key, keys) = items.keys.split_at_checked(usize::from(sizes.key_len))?;
+        let (value, values) = items.values.split_at_checked(usize::from(sizes.value_len))?;
+        items.keys = keys;
+        items.values = values;
+        Some(RawRequest { operation: sizes.operation, key, value })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.items.remaining, Some(self.items.remaining))
+    }
+}
+
+impl ExactSizeIterator for RequestIter<'_> {}
+
+/// What is left of a batch.
+#[derive(Clone, Copy, Debug)]
+struct Items<'a> {
+    remaining: usize,
+    shape: Shape<'a>,
+    keys: &'a [u8],
+    values: &'a [u8],
+}
+
+/// Operation and lengths of one request.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    operation: u8,
+    key_len: u8,
+    value_len: u16,
+}
+
+/// Whether all requests are alike. Apart from [`Columns`], so that a uniform batch costs one branch a request.
+#[derive(Clone, Copy, Debug)]
+enum Shape<'a> {
+    Uniform(Sizes),
+    Mixed(Columns<'a>),
+}
+
+impl Shape<'_> {
+    /// Bytes of all keys and of all values. At most 1024 × 65535, so nothing overflows.
+    fn lens(&self, count: usize) -> (usize, usize) {
+        match self {
+            Self::Uniform(sizes) => (count * usize::from(sizes.key_len), count * usize::from(sizes.value_len)),
+            Self::Mixed(columns) => (columns.keys_len(count), columns.values_len()),
+        }
+    }
+}
+
+/// The columns of a batch of which at least one is not folded.
+#[derive(Clone, Copy, Debug)]
+struct Columns<'a> {
+    operations: Column<'a, u8>,
+    key_lens: Column<'a, u8>,
+    value_lens: Column<'a, U16>,
+    value_count: usize,
+}
+
+impl Columns<'_> {
+    #[inline]
+    fn next(&mut self) -> Option<Sizes> {
+        let operation = self.operations.next()?;
+        let key_len = self.key_lens.next()?;
+        let value_len = if has_value(operation) { self.value_lens.next()?.get() } else { 0 };
+        Some(Sizes { operation, key_len, value_len })
+    }
+
+    fn keys_len(&self, count: usize) -> usize {
+        match self.key_lens {
+            Column::Same(len) => count * usize::from(len),
+            Column::Each(lens) => lens.iter().map(|&len| usize::from(len)).sum(),
+        }
+    }
+
+    fn values_len(&self) -> usize {
+        match self.value_lens {
+            Column::Same(len) => self.value_count * usize::from(len.get()),
+            Column::Each(lens) => lens.iter().map(|len| usize::from(len.get())).sum(),
+        }
+    }
+}
+
+/// The entries of a column that are left.
+#[derive(Clone, Copy, Debug)]
+enum Column<'a, T> {
+    /// The header's entry, as often as needed.
+    Same(T),
+    /// An entry each.
+    Each(&'a [T]),
+}
+
+impl<T: Copy> Column<'_, T> {
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        match self {
+            Self::Same(entry) => Some(*entry),
+            Self::Each(entries) => {
+                let (first, rest) = entries.split_first()?;
+                *entries = rest;
+                Some(*first)
+            }
+        }
+    }
+}
+
+const fn folds_values(header: &RequestHeader) -> bool {
+    header.flags & VALUE_LENS_FOLDED != 0
+}
+
+/// Checks W-B-1 and W-B-2 and returns the count.
+fn check_header(header: &RequestHeader) -> Result<usize, BatchError> {
+    let flags = header.flags;
+    let count = usize::from(header.count.get());
+    if count == 0 || count > REQUEST_COUNT_MAX {
+        return Err(BatchError::Count { count: header.count.get() });
+    }
+    let known = OPERATIONS_FOLDED | KEY_LENS_FOLDED | VALUE_LENS_FOLDED;
+    let in_use = flags & !known != 0
+        || header.reserved != 0
+        || (flags & OPERATIONS_FOLDED == 0 && header.operation != 0)
+        || (flags & KEY_LENS_FOLDED == 0 && header.key_len != 0)
+        || (flags & VALUE_LENS_FOLDED == 0 && header.value_len.get() != 0);
+    if in_use { Err(BatchError::Reserved) } else { Ok(count) }
+}
+
+/// Takes the columns that are not folded (W-B-3).
+fn read_columns<'a>(reader: &mut Reader<'a>, header: &RequestHeader, count: usize) -> Result<Columns<'a>, BatchError> {
+    let (operations, value_count) = if header.flags & OPERATIONS_FOLDED != 0 {
+        (Column::Same(header.operation), if has_value(header.operation) { count } else { 0 })
+    } else {
+        let operations = reader.bytes(count)?;
+        (Column::Each(operations), operations.iter().filter(|&&operation| has_value(operation)).count())
+    };
+    let key_lens = if header.flags & KEY_LENS_FOLDED != 0 {
+        Column::Same(header.key_len)
+    } else {
+        Column::Each(reader.bytes(count)?)
+    };
+    let value_lens =
+        if folds_values(header) { Column::Same(header.value_len) } else { Column::Each(reader.numbers(value_count)?) };
+    Ok(Columns { operations, key_lens, value_lens, value_count })
+}
