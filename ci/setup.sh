@@ -44,18 +44,20 @@ provide() {
     incomplete=1
 }
 
-if ! command -v cargo >/dev/null; then
-    echo "setup: run: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
-    incomplete=1
-else
-    for subcommand in clippy fmt; do
-        component=${subcommand/#fmt/rustfmt}
-        if ! cargo "$subcommand" --version >/dev/null 2>&1 && ! timeout 120 rustup component add "$component"; then
-            echo "setup: run: rustup component add $component"
-            incomplete=1
-        fi
-    done
-fi
+for subcommand in clippy fmt; do
+    component=${subcommand/#fmt/rustfmt}
+    # Asked for a component that rust-toolchain.toml names and that is not there, rustup itself may go and get it.
+    if timeout 120 cargo "$subcommand" --version >/dev/null 2>&1; then
+        continue
+    elif ! command -v rustup >/dev/null; then
+        echo "setup: run: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+        incomplete=1
+        break
+    elif ! timeout 120 rustup component add "$component"; then
+        echo "setup: run: rustup component add $component"
+        incomplete=1
+    fi
+done
 
 if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
     # Two installations, so that a machine which cannot have the second one still gets the first. A C linker is for
