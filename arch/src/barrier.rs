@@ -5,8 +5,8 @@
 //! outer shareable domain, which holds the cores and the devices that are coherent with them. They order normal,
 //! cached memory only; a write to a device register needs the barrier of the SDK that owns the register.
 //!
-//! They also order accesses for other threads as a release and an acquire fence would, so that the engine that copies
-//! through shared memory needs nothing else.
+//! Other threads see the same order as a device: writes after writes, reads after reads. That is what publishing needs.
+//! To hand back a slot that was *read*, use a release store, which also keeps reads before it.
 
 use crate::imp::native;
 
