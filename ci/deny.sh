@@ -8,7 +8,7 @@ if ! cargo deny --version >/dev/null 2>&1; then
     exit 77
 fi
 
-cargo deny --locked check bans licenses sources
+cargo deny --locked check --hide-inclusion-graph bans licenses sources
 # The database of advisories comes from the network; without it the rest still counts.
 if timeout 120 cargo deny fetch db; then
     cargo deny --locked check --disable-fetch advisories
