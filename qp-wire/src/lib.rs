@@ -23,6 +23,7 @@ pub mod mica;
 pub mod native;
 pub mod net;
 pub mod operation;
+pub mod protocol;
 pub mod qp;
 pub mod result_code;
 

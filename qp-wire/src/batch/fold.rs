@@ -17,11 +17,6 @@ impl Fold {
         self.count
     }
 
-    /// Whether all entries are equal.
-    pub(super) const fn is_uniform(self) -> bool {
-        self.uniform
-    }
-
     /// The column with one entry more.
     pub(super) const fn with(self, entry: u16) -> Self {
         if self.count == 0 {
@@ -54,7 +49,6 @@ mod tests {
     #[test]
     fn a_column_folds_until_an_entry_differs() {
         let equal = Fold::EMPTY.with(7).with(7);
-        assert!(equal.is_uniform());
         assert_eq!((equal.field(), equal.flag(4), equal.column_len(2)), (7, 4, 0));
         let mixed = equal.with(8).with(7);
         assert_eq!((mixed.count(), mixed.field(), mixed.flag(4), mixed.column_len(2)), (4, 0, 0, 8));
