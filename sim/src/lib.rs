@@ -1,0 +1,28 @@
+//! The world in memory and in virtual time.
+//!
+//! The engines of `kv-core` run here over ports, windows and copy engines that keep the contracts and no promise
+//! beyond them. One thread runs everything; one `u64` seed decides everything; a run that fails is replayed by its
+//! seed, bit for bit.
+//!
+//! * [`seed`], [`clock`], [`trace`]: random streams, virtual time, and the fingerprint of a run.
+//! * [`fault`]: what may go wrong, drawn per seed, and counted when it does.
+//! * [`physics`]: the above in one value, which every part of a world shares.
+//! * [`link`], [`port`], [`raw_port`]: the network and its two kinds of ports.
+//! * [`window`], [`dma`]: memory that the peer writes, and the copy engine that does so.
+//! * [`world`]: actors, and whose turn it is.
+
+#![forbid(unsafe_code)]
+
+mod bus;
+pub mod clock;
+pub mod dma;
+pub mod fault;
+pub mod link;
+pub mod physics;
+pub mod pool;
+pub mod port;
+pub mod raw_port;
+pub mod seed;
+pub mod trace;
+pub mod window;
+pub mod world;

@@ -1,0 +1,45 @@
+//! Memory of one side that the other side's copy engine reads and writes.
+
+use std::rc::Rc;
+
+use kv_core::dma::Window;
+use kv_core::sync::{AtomicU64, Ordering};
+
+/// A window's words. Clones are the same memory, which lives as long as anybody may still write it: the owner, the
+/// peer's engine, and copies under way, even after both processes are gone.
+#[derive(Clone, Debug)]
+pub struct SimWindow {
+    words: Rc<[AtomicU64]>,
+}
+
+impl SimWindow {
+    /// A window of `len` bytes, rounded up to whole words, all zero.
+    pub fn new(len: usize) -> Self {
+        Self { words: (0..len.div_ceil(8)).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.words.len() * 8
+    }
+
+    /// Whether it has no byte at all.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// Some bytes of it, from a word's beginning on; for tests that look from outside.
+    pub fn read(&self, offset: usize, len: usize) -> Vec<u8> {
+        self.words[offset / 8..][..len.div_ceil(8)]
+            .iter()
+            .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes())
+            .take(len)
+            .collect()
+    }
+}
+
+impl Window for SimWindow {
+    fn words(&self) -> &[AtomicU64] {
+        &self.words
+    }
+}
