@@ -1,0 +1,62 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::command::{bench, demo, doctor};
+use crate::duration;
+use crate::exit::Exit;
+
+/// DPU-KV: a key-value store whose communication engine can move to a DPU.
+#[derive(Debug, Parser)]
+#[command(name = "dpukv", version, about, after_help = Exit::table())]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command that talks to servers takes, before or after the command's name.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Shared {
+    /// Address of each server as IP:PORT; the order decides which server holds a key
+    #[arg(
+        long = "server",
+        value_name = "ADDRESS[,ADDRESS..]",
+        env = "DPUKV_SERVER",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:9110",
+        global = true
+    )]
+    pub(crate) servers: Vec<SocketAddr>,
+
+    /// How long to wait for an answer, all attempts together, such as 500ms or 2s
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5s", global = true)]
+    pub(crate) timeout: Duration,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Measure servers with YCSB workloads
+    Bench(bench::Args),
+    /// Run every design on this machine and compare them
+    Demo(demo::Args),
+    /// Say what this machine has and lacks
+    Doctor(doctor::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
