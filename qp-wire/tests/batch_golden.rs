@@ -6,7 +6,7 @@ use core::num::NonZeroU64;
 
 use batches::{OwnedRequest, OwnedResponse, encode_requests, hex, read_requests, read_responses};
 use qp_wire::batch::{RequestBatch, RequestWriter, ResponseBatch, ResponseColumns, ResponseWriter};
-use qp_wire::{Operation, Request, ResultCode, TtlMs};
+use qp_wire::{Operation, RawRequest, Request, ResultCode, TtlMs};
 
 fn assert_requests(requests: &[OwnedRequest], picture: &str) {
     assert_eq!(encode_requests(requests), hex(picture));
@@ -70,7 +70,7 @@ fn operands_have_their_place_in_the_value_field() {
         let len = writer.encode(&mut bytes).expect("64 bytes suffice");
         assert_eq!(bytes[..len], hex(picture), "{operation:?}");
         let request = RequestBatch::decode(&bytes[..len]).expect("a golden body").iter().next();
-        assert_eq!(request.map(|raw| raw.decode()), Some(Ok(Request { key: b"k", operation })));
+        assert_eq!(request.map(RawRequest::decode), Some(Ok(Request { key: b"k", operation })));
     }
 }
 
