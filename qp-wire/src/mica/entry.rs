@@ -1,0 +1,215 @@
+//! What requests and responses have in common: a batch header, and entries with padded keys and values.
+
+use zerocopy::byteorder::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::PAYLOAD_LEN_MIN;
+use crate::DropReason;
+use crate::limits::{DATAGRAM_LEN_MAX, KEY_LEN_MAX};
+
+/// Keys and values are filled up to a multiple of this, in bytes.
+const ALIGNMENT: usize = 8;
+/// The lower bits of kv_length_vec, which hold the value's length.
+const VALUE_LEN_BITS: u32 = 24;
+
+/// The fixed part of a payload, 6 bytes.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct BatchHeader {
+    magic: u8,
+    num_requests: u8,
+    reserved: [u8; 4],
+}
+const _: () = assert!(size_of::<BatchHeader>() == 6);
+
+impl BatchHeader {
+    /// Writes a batch header to the start of `payload`, which every writer has made sure to be long enough.
+    pub(super) fn put(payload: &mut [u8], magic: u8, num_requests: u8) {
+        if let Ok((header, _)) = Self::mut_from_prefix(payload) {
+            // Rule W-C-26: MICA2 leaves garbage in the reserved bytes; nothing of our memory leaves this way.
+            *header = Self { magic, num_requests, reserved: [0; 4] };
+        }
+    }
+}
+
+/// The fixed part of an entry, 24 bytes, little-endian.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct EntryHeader {
+    pub(super) operation: u8,
+    pub(super) result: u8,
+    reserved0: [u8; 2],
+    kv_length_vec: U32,
+    pub(super) key_hash: U64,
+    pub(super) opaque: U32,
+    reserved1: [u8; 4],
+}
+const _: () = assert!(size_of::<EntryHeader>() == 24);
+
+impl EntryHeader {
+    fn key_len(&self) -> usize {
+        (self.kv_length_vec.get() >> VALUE_LEN_BITS) as usize
+    }
+
+    fn value_len(&self) -> usize {
+        (self.kv_length_vec.get() & ((1 << VALUE_LEN_BITS) - 1)) as usize
+    }
+}
+
+/// The parts of an entry that vary.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) operation: u8,
+    pub(super) result: u8,
+    pub(super) key_hash: u64,
+    pub(super) opaque: u32,
+}
+
+/// An entry as it lies in a payload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) header: &'a EntryHeader,
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// The entry at the start of `bytes`, and what follows it; `None` if it is not all there (rules W-C-23 and W-C-25).
+    fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (header, rest) = EntryHeader::ref_from_prefix(bytes).ok()?;
+        let (key, rest) = split_padded(rest, header.key_len())?;
+        let (value, rest) = split_padded(rest, header.value_len())?;
+        Some((Self { header, key, value }, rest))
+    }
+
+    /// Length of an entry on the wire, in bytes; `None` for a key or value that no payload holds.
+    fn encoded_len(key_len: usize, value_len: usize) -> Option<usize> {
+        if key_len > KEY_LEN_MAX || value_len > DATAGRAM_LEN_MAX {
+            return None;
+        }
+        Some(size_of::<EntryHeader>() + padded(key_len) + padded(value_len))
+    }
+
+    /// Writes an entry to the start of `into` and returns its length. `None`, and nothing written, if it does not fit.
+    pub(super) fn put(into: &mut [u8], head: &Head, key: &[u8], value: &[u8]) -> Option<usize> {
+        let len = Self::encoded_len(key.len(), value.len())?;
+        let (header, rest) = into.get_mut(..len)?.split_at_mut_checked(size_of::<EntryHeader>())?;
+        let rest = put_padded(rest, key)?;
+        put_padded(rest, value)?;
+        put_header(header, head, key.len(), value.len())?;
+        Some(len)
+    }
+
+    /// Makes an entry without a key around `value_len` bytes that are in their place already, behind that of the header,
+    /// and returns its length. `None`, and nothing written, if it does not fit.
+    pub(super) fn put_around(into: &mut [u8], head: &Head, value_len: usize) -> Option<usize> {
+        let len = Self::encoded_len(0, value_len)?;
+        let (header, value) = into.get_mut(..len)?.split_at_mut_checked(size_of::<EntryHeader>())?;
+        value.get_mut(value_len..)?.fill(0);
+        put_header(header, head, 0, value_len)?;
+        Some(len)
+    }
+}
+
+fn put_header(into: &mut [u8], head: &Head, key_len: usize, value_len: usize) -> Option<()> {
+    let kv_length_vec = u32::try_from(key_len << VALUE_LEN_BITS | value_len).ok()?;
+    let header = EntryHeader {
+        operation: head.operation,
+        result: head.result,
+        // Rule W-C-26, here and below.
+        reserved0: [0; 2],
+        kv_length_vec: U32::new(kv_length_vec),
+        key_hash: U64::new(head.key_hash),
+        opaque: U32::new(head.opaque),
+        reserved1: [0; 4],
+    };
+    header.write_to(into).ok()
+}
+
+/// `len` rounded up to what it takes on the wire. `len` is at most 2^24, so nothing overflows.
+fn padded(len: usize) -> usize {
+    len.next_multiple_of(ALIGNMENT)
+}
+
+/// `room` rounded down: the longest value that fits it with its pad.
+pub(super) fn unpadded(room: usize) -> usize {
+    room - room % ALIGNMENT
+}
+
+fn split_padded(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
+    let (with_pad, rest) = bytes.split_at_checked(padded(len))?;
+    Some((with_pad.get(..len)?, rest))
+}
+
+fn put_padded<'b>(into: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
+    let (with_pad, rest) = into.split_at_mut_checked(padded(bytes.len()))?;
+    let (place, pad) = with_pad.split_at_mut_checked(bytes.len())?;
+    place.copy_from_slice(bytes);
+    pad.fill(0);
+    Some(rest)
+}
+
+/// The entries of a payload that was validated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entries<'a> {
+    rest: &'a [u8],
+    count: u8,
+}
+
+impl<'a> Entries<'a> {
+    /// Splits a payload into its magic and its entries, which are still to be checked.
+    ///
+    /// Length and magic come first, because a payload with another magic is not an ill-formed one of ours.
+    pub(super) fn split(
+        payload: &'a [u8],
+        magic: impl FnOnce(u8) -> Result<(), DropReason>,
+    ) -> Result<Self, DropReason> {
+        // Rule W-C-20.
+        if payload.len() < PAYLOAD_LEN_MIN {
+            return Err(DropReason::Short);
+        }
+        if payload.len() > DATAGRAM_LEN_MAX {
+            return Err(DropReason::Long);
+        }
+        let (header, rest) = BatchHeader::ref_from_prefix(payload).map_err(|_| DropReason::Short)?;
+        magic(header.magic)?;
+        // Rule W-C-22.
+        if header.num_requests == 0 {
+            return Err(DropReason::Malformed);
+        }
+        Ok(Self { rest, count: header.num_requests })
+    }
+
+    /// Checks that there are as many entries as announced, each of them whole and `good`, and nothing else.
+    pub(super) fn check(self, mut good: impl FnMut(&Entry<'a>) -> bool) -> Result<Self, DropReason> {
+        let mut entries = self;
+        for _ in 0..self.count {
+            // Rule W-C-23.
+            let entry = entries.next().ok_or(DropReason::Malformed)?;
+            if !good(&entry) {
+                return Err(DropReason::Malformed);
+            }
+        }
+        // Rule W-C-24.
+        if entries.rest.is_empty() { Ok(self) } else { Err(DropReason::Malformed) }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        usize::from(self.count)
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let left = self.count.checked_sub(1)?;
+        let (entry, rest) = Entry::split(self.rest)?;
+        *self = Self { rest, count: left };
+        Some(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.count(), Some(self.count()))
+    }
+}

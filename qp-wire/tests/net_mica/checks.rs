@@ -1,0 +1,129 @@
+//! Properties that hold for any bytes, as plain functions of bytes, which is what a fuzz target needs.
+
+use qp_wire::mica::{MicaRequest, MicaResponse, RequestFrame, RequestWriter, ResponseFrame, ResponseWriter};
+use qp_wire::net::{Checksums, Datagram, reply_headers};
+use qp_wire::{DropReason, ResultCode};
+
+use crate::frames::{SERVER, entry, payload};
+use crate::reference;
+
+/// A frame has the reference's verdict and payload, and one that is accepted can be answered.
+pub(crate) fn check_frame(frame: &[u8]) {
+    let decoded = Datagram::decode(frame);
+    assert_eq!(decoded.as_ref().map(Datagram::payload).map_err(|&reason| reason), reference::payload(frame));
+    let Ok(datagram) = decoded else { return };
+    assert_eq!(frame.get(datagram.payload_range()), Some(datagram.payload()));
+    assert_eq!(SERVER.accepts(&datagram), reference::accepts(frame));
+    check_request_payload(datagram.payload());
+
+    if SERVER.accepts(&datagram).is_ok() {
+        for checksums in [Checksums::Zero, Checksums::Computed] {
+            let mut answer = frame.to_vec();
+            let len = reply_headers(&mut answer, datagram.payload().len(), checksums).expect("room");
+            let answer = Datagram::decode(&answer[..len]).expect("an answer is a valid frame");
+            assert_eq!(answer.source().mac, SERVER.mac);
+            assert_eq!(answer.destination_mac(), datagram.source().mac);
+            assert_eq!(answer.payload(), datagram.payload());
+        }
+    }
+}
+
+/// A payload has the reference's verdict as a request, and the same requests; encoded again, they are as before.
+pub(crate) fn check_request_payload(bytes: &[u8]) {
+    let expected = reference::entries(bytes, 0x78);
+    let frame = match (RequestFrame::decode(bytes), &expected) {
+        (Ok(frame), Ok(_)) => frame,
+        (decoded, _) => return assert_eq!(decoded.map(|_| ()), expected.map(|_| ())),
+    };
+    let expected = expected.expect("compared above");
+    assert_eq!(frame.count(), expected.len());
+    assert_eq!(frame.requests().len(), expected.len());
+    for (request, entry) in frame.requests().zip(&expected) {
+        let MicaRequest { raw, key_hash, opaque } = request;
+        let (operation, result) = (raw.operation, entry.1);
+        assert_eq!((operation, result, key_hash, opaque, raw.key.to_vec(), raw.value.to_vec()), *entry);
+        assert_eq!(request.decode().err(), reference::refusal(entry));
+    }
+    check_requests_survive(&frame.requests().collect::<Vec<_>>());
+    check_every_request_can_be_answered(bytes, bytes.len());
+}
+
+/// Requests that are encoded are decoded as they were, and their pads and reserved bytes are zero (W-C-26).
+pub(crate) fn check_requests_survive(requests: &[MicaRequest<'_>]) {
+    let by_hand: Vec<_> = requests
+        .iter()
+        .map(|request| {
+            entry(request.raw.operation, 0, request.key_hash, request.opaque, request.raw.key, request.raw.value)
+        })
+        .collect();
+    let by_hand = payload(0x78, &by_hand);
+
+    let mut room = vec![0xee; by_hand.len()];
+    let mut writer = RequestWriter::new(&mut room).expect("room");
+    for request in requests {
+        writer.push(request).expect("room");
+    }
+    let first = requests.first().expect("at least one");
+    assert!(writer.push(first).is_err(), "the room was exact");
+    assert_eq!(writer.count(), requests.len());
+    assert_eq!(writer.finish(), by_hand.len());
+    assert_eq!(room, by_hand);
+    let frame = RequestFrame::decode(&room).expect("an encoded payload");
+    assert!(frame.requests().eq(requests.iter().copied()));
+}
+
+/// Whatever its values, each request of a frame gets a response in `room_len` bytes, if these suffice at all, and an
+/// increment gets its value (W-C-34 and W-C-35). Every second response is written in place.
+pub(crate) fn check_every_request_can_be_answered(bytes: &[u8], room_len: usize) {
+    let Ok(frame) = RequestFrame::decode(bytes) else { return };
+    assert!(frame.response_len_min() <= bytes.len(), "a response needs no more than its request");
+    let mut room = vec![0xee; room_len];
+    let Some(mut writer) = ResponseWriter::new(&mut room, frame.response_len_min()) else {
+        return assert!(room_len < frame.response_len_min());
+    };
+    let mut by_hand = Vec::new();
+    for (index, request) in frame.requests().enumerate() {
+        let (head, wanted_len) = (request.head(), (request.key_hash % 200) as usize);
+        let wanted = vec![index as u8; if head.value_len_min > 0 { 8 } else { wanted_len }];
+        let place = writer.value_buf(head);
+        let fits = place.len() >= wanted.len();
+        assert!(fits || head.value_len_min == 0, "an increment always gets its value");
+        let pushed = if index % 2 == 0 {
+            place.iter_mut().zip(&wanted).for_each(|(to, from)| *to = *from);
+            writer.push_in_place(head, ResultCode::Success, wanted.len())
+        } else {
+            writer.push(head, ResultCode::Success, Some(&wanted))
+        };
+        assert_eq!(pushed.is_ok(), fits);
+        let (result, value) =
+            if fits { (ResultCode::Success, &wanted[..]) } else { (ResultCode::NotProcessed, &[][..]) };
+        if !fits {
+            writer.push(head, result, None).expect("a response without a value always fits");
+        }
+        by_hand.push(entry(head.operation, result.to_wire(), head.key_hash, head.opaque, b"", value));
+    }
+    assert_eq!(writer.count(), frame.count());
+    let len = writer.finish();
+    assert_eq!(room[..len], payload(0x79, &by_hand), "W-C-32: the same number, the same order, echoed");
+    check_response_payload(&room[..len]);
+}
+
+/// A payload has the reference's verdict as a response, and the same responses.
+pub(crate) fn check_response_payload(bytes: &[u8]) {
+    let expected = match reference::entries(bytes, 0x79) {
+        Ok(entries) if entries.iter().all(reference::is_response) => Ok(entries),
+        Ok(_) => Err(DropReason::Malformed),
+        Err(reason) => Err(reason),
+    };
+    let frame = match (ResponseFrame::decode(bytes), &expected) {
+        (Ok(frame), Ok(_)) => frame,
+        (decoded, _) => return assert_eq!(decoded.map(|_| ()), expected.map(|_| ())),
+    };
+    let expected = expected.expect("compared above");
+    assert_eq!(frame.count(), expected.len());
+    assert_eq!(frame.responses().len(), expected.len());
+    for (response, entry) in frame.responses().zip(expected) {
+        let MicaResponse { operation, result, key_hash, opaque, value } = response;
+        assert_eq!((operation, result.to_wire(), key_hash, opaque, Vec::new(), value.to_vec()), entry);
+    }
+}
