@@ -4,6 +4,9 @@
 //! argument. It allocates nothing: tables, rings and frames live in memory that is handed over at start.
 //!
 //! * [`design`]: the six designs as rows of one table: which core plays which role, who owns which partition.
+//! * [`engine`]: the three roles of a core: serve, communicate, process.
+//! * [`ring`]: the two rings of a queue pair.
+//! * [`partition`]: the store as one core sees it.
 //! * [`port`] and [`dma`]: the contracts that a real and a simulated world implement.
 //! * [`counters`]: everything that is counted.
 //! * [`sync`]: the atomics, which a loom build replaces.
@@ -13,10 +16,16 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod counters;
 pub mod design;
 pub mod dma;
+pub mod engine;
 pub mod hash;
+pub mod partition;
 pub mod port;
+pub mod ring;
 pub mod sync;
 pub mod table;

@@ -1,1 +1,194 @@
 //! One partition's items, in memory that it is given.
+//!
+//! A [`Table`] is the owner's handle: one core, which alone writes. With [`TableConfig::concurrent_read`] other cores
+//! read through [`TableReader`]s. Each operation has a file of its own with its outcome; a batch gets its speed from
+//! [`Table::prefetch`] and [`Table::prefetch_item`], which fetch the cache lines of later keys while earlier ones are
+//! executed.
+//!
+//! # How it works
+//! An index of one-line buckets leads to items in one circular log (`layout`, `index`, `item` and `log` have the
+//! pictures). A store appends the item at the log's tail and then makes it reachable with one store of one aligned
+//! word, so that whoever finds the memory, at any instant, finds the old item or the new one. A value of up to 8 bytes
+//! is one word and is replaced in place when its length stays the same; a longer one never is.
+//!
+//! What is replaced, deleted or expired stays in the log until the head passes it. In cache mode the head passes what
+//! is in the way of the next item, dead or alive. In store mode it passes dead items and appends live ones again at
+//! the tail, a bounded number with each store.
+//!
+//! # Why a store never runs out of space below its limit
+//! Let L be the words of the log, Z those of the longest item it takes (at most L/64), K = 32 the cleaning ratio, M the
+//! limit of live words, T a threshold. A store of w words first looks at items from the head on until the free space
+//! will be at least T afterwards, or until it has looked at K·w words. Let "load" be live and dead words; a filler adds
+//! less than Z, and there is at most one, since items lie across the log's end at most once.
+//!
+//! An episode begins when the space would fall below T; the load is then at most L − T. It ends at the latest when the
+//! head has passed everything that was in the log at its begin, S ≤ L − T + Z words, because:
+//! * until then less than S/K + Z words are stored, so that the load peaks below L − T + S/K + Z. Two more Z suffice
+//!   for the filler and for moving an item, which is in the log twice for a moment. This is at most L with
+//!   **T = L/(K+1) + 3 Z**;
+//! * then the log holds what was moved, which is no more than was live at the begin (each item is passed once), and
+//!   what was stored meanwhile: at most M + S/K, and 2 Z for the filler and the item that is about to be stored. The
+//!   free space is T again with **M ≤ L − 2 L/(K+1) − 5 Z**, which is never less than 86 % of L.
+//!
+//! So no store finds less free space than it needs while live words, its own included, do not exceed M. Moving items
+//! outside an episode does not change the load. One operation looks at no more than K·w + Z words. `live_words_max`
+//! takes 90 % where the formula allows it.
+//!
+//! # Why readers are right
+//! The owner brackets each change of a chain between two increments of its version: version odd, release fence, change
+//! (relaxed or release stores), version even (release store). A reader loads the version (acquire; odd: try again),
+//! reads entries and items (relaxed), and after an acquire fence loads the version again (relaxed): it believes what it
+//! read only if the version is the same. In terms of the C11 model, which Arm's implements:
+//! * Nothing is torn. Let the reader have read a word that was stored after the odd increment: an entry of this chain;
+//!   or a word of a log region or an overflow bucket that was used again. The latter happens only after the old item
+//!   or bucket was taken out of its chain, which was a change of that same chain. Either way the release fence after
+//!   the odd increment lies before the store, and the reader's acquire fence behind its load, so that the second load
+//!   of the version sees the increment or a later one, and the reader tries again.
+//! * Nothing is stale. What was acknowledged before the read began happens before it, through whatever carried the
+//!   acknowledgement; so the first load of the version is at least as new as that store's last increment, and the
+//!   reads behind it are at least as new as the change.
+//! * A value of one word that is replaced in place needs no version: the reader has the old word or the new one. An
+//!   item that moved took its value along under the version.
+//!
+//! A version wraps after 2^31 changes of one chain. A reader that sleeps exactly that long between its two loads could
+//! be fooled; at ten million changes a second of one and the same bucket that takes more than three minutes.
+//!
+//! # What it does not do
+//! It does not open the memory of an earlier process, although nothing in the layout stands against it.
+
+mod add;
+mod append;
+mod audit;
+mod clean;
+mod compare_and_set;
+mod config;
+mod delete;
+mod get;
+mod increment;
+mod index;
+mod item;
+mod layout;
+mod log;
+mod prefetch;
+mod publish;
+mod reader;
+mod reset;
+mod set;
+mod stats;
+mod test;
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod touch;
+mod ttl;
+mod words;
+
+pub use add::AddOutcome;
+pub use append::AppendOutcome;
+pub use audit::AuditError;
+pub use compare_and_set::CompareAndSetOutcome;
+pub use config::{ITEM_LEN_HINT_DEFAULT, Millis, Mode, TABLE_LEN_MIN, TableConfig, TableError};
+pub use delete::DeleteOutcome;
+pub use get::GetOutcome;
+pub use increment::IncrementOutcome;
+pub use reader::{ReadOutcome, TableReader};
+pub use set::SetOutcome;
+pub use stats::TableStats;
+pub use touch::TouchOutcome;
+pub use ttl::TtlOutcome;
+
+use self::index::{Found, Index, IndexOwner};
+use self::item::{Item, NEVER};
+use self::layout::Layout;
+use self::log::Log;
+use self::stats::Counts;
+use self::words::Words;
+use crate::hash::{Key, Secret};
+use crate::sync::AtomicU64;
+
+/// A partition's items, for the core that owns them.
+///
+/// # Invariants
+/// There is one `Table` at a time over one piece of memory, and nobody else writes to that memory. A second owner
+/// would not break memory safety, but it would break promises.
+#[derive(Debug)]
+pub struct Table<'m> {
+    memory: &'m [AtomicU64],
+    secret: Secret,
+    index: IndexOwner<'m>,
+    log: Log,
+    counts: Counts,
+}
+
+impl<'m> Table<'m> {
+    /// Makes an empty table in `memory`, whatever that held before.
+    ///
+    /// It writes the whole index, which also makes the operating system provide those pages; the log is left alone.
+    /// The memory should begin at a 64-byte boundary; what lies before the first one is not used.
+    ///
+    /// # Errors
+    /// [`TableError::MemoryTooSmall`] for less than [`TABLE_LEN_MIN`] bytes.
+    pub fn format(memory: &'m [AtomicU64], config: &TableConfig) -> Result<Self, TableError> {
+        let words = Words::aligned(memory);
+        let layout = Layout::plan(words, config)?;
+        Layout::erase(words);
+        let index = IndexOwner::format(words, layout);
+        layout.write(words, &config.secret);
+        let log = Log::new(layout.log_start, layout.log_end);
+        Ok(Self { memory, secret: config.secret, index, log, counts: Counts::default() })
+    }
+
+    /// What keys the places of this table's items: [`Key::new`] needs it.
+    pub const fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    #[inline]
+    const fn look(&self) -> &Index<'m> {
+        &self.index.look
+    }
+
+    #[inline]
+    const fn words(&self) -> Words<'m> {
+        self.index.look.words
+    }
+
+    #[inline]
+    const fn layout(&self) -> &Layout {
+        &self.index.look.layout
+    }
+
+    /// The item of a key, if it lives. One that has expired is taken out on the way.
+    #[inline]
+    fn find_live(&mut self, key: &Key<'_>, now: Millis) -> Option<Found> {
+        let found = self.look().find(key)?;
+        if self.look().is_expired(found.item, now) {
+            self.expire(&found);
+            return None;
+        }
+        Some(found)
+    }
+
+    fn expire(&mut self, found: &Found) {
+        self.remove(found);
+        self.counts.expired += 1;
+    }
+
+    /// Makes an item unreachable. The caller counts why.
+    fn remove(&mut self, found: &Found) {
+        self.index.clear(found);
+        self.counts.forget(found.item.header);
+    }
+}
+
+impl Index<'_> {
+    /// When an item expires, [`NEVER`] for most.
+    #[inline]
+    fn expiry(&self, item: Item) -> u64 {
+        if item.header.has_expiry() { self.words.load(item.expiry_at()) } else { NEVER }
+    }
+
+    #[inline]
+    fn is_expired(&self, item: Item, now: Millis) -> bool {
+        item.header.has_expiry() && self.expiry(item) <= now.0
+    }
+}

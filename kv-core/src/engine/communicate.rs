@@ -1,0 +1,274 @@
+//! `Communicate`: the communication engine. Packets to and from one queue pair.
+
+mod batcher;
+mod deliver;
+
+use arch::{Tick, TickRate};
+use qp_wire::DropReason;
+
+use self::batcher::{Batcher, Batching};
+use self::deliver::{Delivery, Flight};
+use super::inbound::{Decoded, HereOnly, IdentityBytes, Inbound, answer_here};
+use super::link::{Fault, Link, QueuePairEnd};
+use super::outbound::{hand_over, transmit};
+use super::policy::Policy;
+use super::{Engine, Turn, Waiting};
+use crate::counters::{Counter, Counters};
+use crate::design::{QueuePairId, Side};
+use crate::dma::{DmaEngine, Window};
+use crate::port::{Burst, Frame, PacketPort};
+use crate::ring::{ResponseWay, SLOT_LEN_MAX};
+
+/// When a batch that is not full is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlushPolicy {
+    /// A batch of this many bytes is sent at once. Above 1 KiB a copy gains little and PCIe latency grows (the paper's
+    /// measurement with `dual`).
+    pub len: usize,
+    /// While other batches are in flight, a smaller one waits for company this long, in ticks. With none in flight it
+    /// never waits.
+    pub ticks: u64,
+}
+
+/// The communication engine: it batches what arrives at its port into its queue pair, and sends what comes back.
+#[derive(Debug)]
+pub struct Communicate<P: PacketPort, D: DmaEngine, W> {
+    port: P,
+    policy: Policy,
+    flush: FlushPolicy,
+    rate: TickRate,
+    identity: IdentityBytes,
+    received: Burst<P::Frame>,
+    answered: Burst<P::Frame>,
+    link: Option<Link<D, W>>,
+    batcher: Batcher<D::Buf>,
+    flight: Flight<P::Frame>,
+    private: Private,
+    counters: Counters,
+}
+
+/// Private memory for one slot.
+struct Private([u8; SLOT_LEN_MAX as usize]);
+
+impl core::fmt::Debug for Private {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        out.debug_struct("Private").finish_non_exhaustive()
+    }
+}
+
+impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
+    /// A core that communicates at `port`. Until a queue pair is [attached](Self::attach), requests are dropped.
+    pub fn new(port: P, policy: Policy, flush: FlushPolicy, rate: TickRate) -> Self {
+        Self {
+            port,
+            policy: policy.bounded(),
+            flush,
+            rate,
+            identity: IdentityBytes::new(),
+            received: Burst::new(),
+            answered: Burst::new(),
+            link: None,
+            batcher: Batcher::new(),
+            flight: Flight::new(),
+            private: Private([0; SLOT_LEN_MAX as usize]),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The rate of the ticks given to [`turn`](Engine::turn).
+    pub fn rate(&self) -> TickRate {
+        self.rate
+    }
+
+    /// Says what clients are told of the server: the encoded body of an identity response.
+    pub fn set_identity(&mut self, identity: IdentityBytes) {
+        self.identity = identity;
+    }
+
+    /// The port, so that a shell can wait for it.
+    pub fn port(&self) -> &P {
+        &self.port
+    }
+
+    /// Begins an epoch of the queue pair. An earlier one ends.
+    pub fn attach(&mut self, end: QueuePairEnd<D, W>) {
+        self.detach();
+        self.counters.set(Counter::Epoch, u64::from(end.epoch));
+        self.link = Some(Link::new(end, Side::Dpu));
+    }
+
+    /// Ends the present epoch, if there is one. Requests in flight get no answer: they may have been executed or not.
+    pub fn detach(&mut self) {
+        let given_up = self.flight.clear();
+        self.counters.drops.add(DropReason::Epoch, given_up);
+        self.batcher.clear();
+        if self.link.take().is_some() {
+            self.counters.add(Counter::QueuePairResets, 1);
+            self.counters.set(Counter::Epoch, 0);
+        }
+    }
+
+    /// Why the queue pair was given up, if it was. Requests are dropped until it is attached anew.
+    pub fn fault(&self) -> Option<(QueuePairId, Fault)> {
+        self.link.as_ref().and_then(|link| link.fault().map(|fault| (link.id(), fault)))
+    }
+
+    /// The present epoch, while the queue pair works.
+    pub fn epoch(&self) -> Option<u32> {
+        self.link.as_ref().filter(|link| link.fault().is_none()).map(Link::epoch)
+    }
+
+    fn working_link(&mut self) -> Option<&mut Link<D, W>> {
+        self.link.as_mut().filter(|link| link.fault().is_none())
+    }
+
+    /// Hands everything that came back to the frames that wait for it; how many slots that were.
+    fn take_responses(&mut self, now: Tick) -> u32 {
+        let mut slots = 0;
+        let Some(link) = self.link.as_mut().filter(|link| link.fault().is_none()) else { return 0 };
+        let mut delivery = Delivery {
+            flight: &mut self.flight,
+            answered: &mut self.answered,
+            port: &mut self.port,
+            policy: &self.policy,
+            counters: &mut self.counters,
+        };
+        match link.geometry().way {
+            ResponseWay::Push => {
+                let _ = link.complete(delivery.counters);
+                while let Some(slot) = link.receive(&mut self.private.0, now, delivery.counters) {
+                    slots += 1;
+                    if delivery.deliver(slot.runs, now).is_none() {
+                        link.give_up(Fault::Malformed);
+                        break;
+                    }
+                }
+            }
+            ResponseWay::Pull => {
+                let pulled = link.complete(delivery.counters);
+                let slot = pulled.as_ref().and_then(|buf| link.open_pulled(buf.as_ref(), now, delivery.counters));
+                if let Some(slot) = slot {
+                    slots += 1;
+                    if delivery.deliver(slot.runs, now).is_none() {
+                        link.give_up(Fault::Malformed);
+                    }
+                }
+                if link.sent() != link.taken() && link.fault().is_none() {
+                    link.pull(delivery.counters);
+                }
+            }
+        }
+        if slots == 0 {
+            link.check_torn(now);
+            if self.flight.is_stalled(now, link.stall_ticks()) {
+                link.give_up(Fault::Stalled);
+            }
+        }
+        if link.fault() == Some(Fault::Malformed) {
+            self.counters.add(Counter::SlotsMalformed, 1);
+        }
+        slots
+    }
+
+    /// Batches what arrived, as far as there is room; how many frames left the burst.
+    fn take_requests(&mut self, now: Tick) -> u32 {
+        if self.received.is_empty() {
+            self.port.receive(&mut self.received, &mut self.counters.drops);
+            self.counters.add(Counter::FramesReceived, self.received.count() as u64);
+        }
+        let waiting = self.received.count();
+        while let Some(frame) = self.received.pop() {
+            if let Err(frame) = self.take_request(frame, now) {
+                // It came out of the very place that it goes back to.
+                let _ = self.received.unpop(frame);
+                break;
+            }
+        }
+        (waiting - self.received.count()) as u32
+    }
+
+    /// Batches, answers or drops one frame.
+    ///
+    /// # Errors
+    /// The frame, when it has to wait for room.
+    fn take_request(&mut self, mut frame: P::Frame, now: Tick) -> Result<(), P::Frame> {
+        let reply_room = frame.reply_buf().len();
+        let here = match Decoded::of(frame.payload()) {
+            Decoded::Requests(inbound) => {
+                let reply_len_max =
+                    inbound.reply_len_max(&self.policy, frame.source().ip(), frame.payload().len(), reply_room);
+                match inbound {
+                    _ if inbound.suffices(reply_len_max) => return self.batch(frame, reply_len_max, now),
+                    Inbound::Native { header, batch } => HereOnly::NotProcessed(header, batch.count()),
+                    Inbound::Mica(_) => HereOnly::Dropped(DropReason::Long),
+                }
+            }
+            Decoded::Identity(header) => HereOnly::Identity(header),
+            Decoded::WrongVersion => HereOnly::WrongVersion,
+            Decoded::Dropped(reason) => HereOnly::Dropped(reason),
+        };
+        match answer_here(&mut frame, here, &self.identity, &self.policy) {
+            Ok(()) => hand_over(frame, &mut self.answered, &mut self.port, &mut self.counters),
+            Err(reason) => self.counters.drops.count(reason),
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, frame: P::Frame, reply_len_max: usize, now: Tick) -> Result<(), P::Frame> {
+        let Some(link) = self.link.as_mut().filter(|link| link.fault().is_none()) else {
+            self.counters.drops.count(DropReason::PeerDown);
+            return Ok(());
+        };
+        if self.flight.is_full() {
+            return Err(frame);
+        }
+        let may_reset = self.policy.may_reset(frame.source().ip());
+        let mut batching = Batching { link, counters: &mut self.counters, may_reset, reply_len_max, now };
+        match self.batcher.add(frame.payload(), &mut batching) {
+            Some(waits_for) => {
+                self.flight.push(frame, waits_for, now);
+                if self.batcher.len() >= self.flush.len {
+                    self.batcher.flush(link, &mut self.counters);
+                }
+                Ok(())
+            }
+            None => Err(frame),
+        }
+    }
+
+    /// Sends the open batch when it has waited long enough.
+    fn flush_when_due(&mut self, now: Tick) {
+        let ticks = self.flush.ticks;
+        let Some(link) = self.link.as_mut().filter(|link| link.fault().is_none()) else { return };
+        let alone = link.sent() == link.taken();
+        if self.batcher.since().is_some_and(|since| alone || now.since(since) >= ticks) {
+            self.batcher.flush(link, &mut self.counters);
+        }
+    }
+}
+
+impl<P: PacketPort, D: DmaEngine, W: Window> Engine for Communicate<P, D, W> {
+    fn turn(&mut self, now: Tick) -> Turn {
+        let slots = self.take_responses(now);
+        transmit(&mut self.answered, &mut self.port, &mut self.counters);
+        let frames = self.take_requests(now);
+        self.flush_when_due(now);
+        transmit(&mut self.answered, &mut self.port, &mut self.counters);
+        if self.working_link().is_none() {
+            // What still waited for room in a queue pair that is gone waits for nothing.
+            self.batcher.clear();
+        }
+        let waiting = if !self.answered.is_empty() {
+            Waiting::Wire
+        } else if self.flight.is_empty() && self.received.is_empty() {
+            Waiting::Packets
+        } else {
+            Waiting::Copies
+        };
+        Turn { work: slots + frames, waiting }
+    }
+
+    fn counters(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+}

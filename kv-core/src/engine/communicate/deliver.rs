@@ -1,0 +1,150 @@
+//! From slots to frames.
+//!
+//! Network addresses, cookies and timestamps never cross PCIe. They stay with their frames, which wait here in the
+//! order in which their requests were sent; answers come in the same order.
+
+use arch::Tick;
+use heapless::{Deque, Vec};
+use qp_wire::batch::{ResponseBatch, ResponseIter};
+use qp_wire::native::{FrameHeader, FrameKind};
+use qp_wire::qp::response_runs;
+use qp_wire::{DropReason, ResultCode, mica};
+
+use crate::counters::{Counter, Counters};
+use crate::engine::inbound::{mica_result, write_reply};
+use crate::engine::outbound::hand_over;
+use crate::engine::policy::Policy;
+use crate::port::{Burst, Frame, PacketPort};
+
+/// Most frames that wait for answers from one queue pair.
+pub(super) const FLIGHT_COUNT_MAX: usize = 512;
+
+/// What a frame waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WaitsFor {
+    /// A run of its own.
+    Native { header: FrameHeader, count: usize },
+    /// So many responses of a run that it shares with its neighbours.
+    Mica { count: usize },
+}
+
+/// The frames that wait for answers, first sent first.
+#[derive(Debug)]
+pub(super) struct Flight<F> {
+    frames: Deque<(F, WaitsFor), FLIGHT_COUNT_MAX>,
+    /// When the first of them became the first, or was sent.
+    since: Tick,
+}
+
+impl<F> Flight<F> {
+    pub(super) fn new() -> Self {
+        Self { frames: Deque::new(), since: Tick::default() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.frames.is_full()
+    }
+
+    /// Adds a frame behind the others; the caller has seen that there is room.
+    pub(super) fn push(&mut self, frame: F, waits_for: WaitsFor, now: Tick) {
+        if self.frames.is_empty() {
+            self.since = now;
+        }
+        let pushed = self.frames.push_back((frame, waits_for));
+        debug_assert!(pushed.is_ok(), "room was there");
+    }
+
+    /// Gives all frames back to their pool; how many there were.
+    pub(super) fn clear(&mut self) -> u64 {
+        let count = self.frames.len() as u64;
+        self.frames.clear();
+        count
+    }
+
+    /// Whether the first frame has waited for longer than `ticks`.
+    pub(super) fn is_stalled(&self, now: Tick, ticks: u64) -> bool {
+        !self.frames.is_empty() && now.since(self.since) > ticks
+    }
+}
+
+/// What a delivery touches.
+pub(super) struct Delivery<'e, P: PacketPort> {
+    pub(super) flight: &'e mut Flight<P::Frame>,
+    pub(super) answered: &'e mut Burst<P::Frame>,
+    pub(super) port: &'e mut P,
+    pub(super) policy: &'e Policy,
+    pub(super) counters: &'e mut Counters,
+}
+
+impl<P: PacketPort> Delivery<'_, P> {
+    /// Answers the frames that a response slot is for. `None` when the answers are not those to what was asked; frames
+    /// answered until then are answered.
+    pub(super) fn deliver(&mut self, slot: &[u8], now: Tick) -> Option<()> {
+        for batch in response_runs(slot).ok()? {
+            match self.flight.frames.front()?.1 {
+                WaitsFor::Native { header, count } => self.deliver_native(batch, header, count)?,
+                WaitsFor::Mica { .. } => self.deliver_mica(batch)?,
+            }
+        }
+        self.flight.since = now;
+        Some(())
+    }
+
+    fn deliver_native(&mut self, batch: ResponseBatch<'_>, header: FrameHeader, count: usize) -> Option<()> {
+        if batch.count() != count {
+            return None;
+        }
+        let (mut frame, _) = self.flight.frames.pop_front()?;
+        self.counters.add(Counter::Requests, count as u64);
+        match write_reply(frame.reply_buf(), FrameKind::BatchResponse, header, batch.bytes()) {
+            Some(len) => {
+                frame.set_reply(len);
+                hand_over(frame, self.answered, self.port, self.counters);
+            }
+            None => self.counters.drops.count(DropReason::Long),
+        }
+        Some(())
+    }
+
+    fn deliver_mica(&mut self, batch: ResponseBatch<'_>) -> Option<()> {
+        let mut left = batch.count();
+        let mut responses = batch.iter();
+        while left > 0 {
+            let (frame, waits_for) = self.flight.frames.pop_front()?;
+            let WaitsFor::Mica { count } = waits_for else { return None };
+            left = left.checked_sub(count)?;
+            self.answer_mica(frame, &mut responses)?;
+        }
+        Some(())
+    }
+
+    fn answer_mica(&mut self, mut frame: P::Frame, responses: &mut ResponseIter<'_>) -> Option<()> {
+        let request = mica::RequestFrame::decode(frame.payload()).ok()?;
+        let request_len = frame.payload().len();
+        let response_len_min = request.response_len_min();
+        // The response takes the request's place, so what it must repeat is put aside first.
+        let heads: Vec<mica::ResponseHead, { mica::ENTRY_COUNT_MAX }> =
+            request.requests().map(|request| request.head()).collect();
+        let source = frame.source().ip();
+        let room = frame.reply_buf().len().min(mica::PAYLOAD_LEN_MAX.max(request_len));
+        let len_max = self.policy.reply_len(source, request_len, room);
+        self.counters.add(Counter::Requests, heads.len() as u64);
+        let mut writer = mica::ResponseWriter::new(frame.reply_buf().get_mut(..len_max)?, response_len_min)?;
+        for head in heads {
+            let response = responses.next()?;
+            let result = mica_result(head.operation, response.result);
+            if writer.push(head, result, response.value).is_err() {
+                self.counters.add(Counter::NotProcessed, 1);
+                writer.push(head, ResultCode::NotProcessed, None).ok()?;
+            }
+        }
+        let len = writer.finish();
+        frame.set_reply(len);
+        hand_over(frame, self.answered, self.port, self.counters);
+        Some(())
+    }
+}

@@ -1,0 +1,176 @@
+//! `Process`: the processing engine. Batches from one or more queue pairs, table, batches back.
+
+use arch::{Tick, TickRate};
+use heapless::Vec;
+use qp_wire::batch::{ResponseColumns, ResponseWriter};
+use qp_wire::qp::{RUN_HEADER_LEN, RequestRuns, SLOT_HEADER_LEN, put_run_header, request_runs};
+
+use super::execute::execute;
+use super::link::{Fault, Link, QueuePairEnd};
+use super::lookahead::{Incoming, Lookahead};
+use super::{Engine, Turn, Waiting};
+use crate::counters::{Counter, Counters};
+use crate::design::{CORE_COUNT_MAX, QueuePairId, Side};
+use crate::dma::{DmaEngine, Window};
+use crate::partition::Store;
+use crate::ring::SLOT_LEN_MAX;
+use crate::table::Millis;
+
+/// The processing engine: it executes what arrives in its queue pairs, one slot of each in turn.
+///
+/// A turn takes at most one slot out of each queue pair, so none waits longer than one slot of each of the others.
+pub struct Process<'m, D: DmaEngine, W> {
+    store: Store<'m>,
+    rate: TickRate,
+    may_reset: bool,
+    links: Vec<Link<D, W>, CORE_COUNT_MAX>,
+    /// The queue pair that is looked at first in the next turn.
+    first: usize,
+    private: [u8; SLOT_LEN_MAX as usize],
+    columns: ResponseColumns,
+    counters: Counters,
+}
+
+impl<D: DmaEngine, W> core::fmt::Debug for Process<'_, D, W> {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        out.debug_struct("Process")
+            .field("store", &self.store)
+            .field("links", &self.links.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'m, D: DmaEngine, W: Window> Process<'m, D, W> {
+    /// A core that executes requests on `store`. `rate` is that of the ticks given to [`turn`](Engine::turn); the
+    /// store's time starts at tick 0.
+    ///
+    /// Sources are known to the communication engine only, which lets RESET through for administrators; `may_reset`
+    /// says whether there are any.
+    pub fn new(store: Store<'m>, rate: TickRate, may_reset: bool) -> Self {
+        Self {
+            store,
+            rate,
+            may_reset,
+            links: Vec::new(),
+            first: 0,
+            private: [0; SLOT_LEN_MAX as usize],
+            columns: ResponseColumns::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Begins an epoch of a queue pair. An earlier one of the same queue pair ends.
+    ///
+    /// # Errors
+    /// The end, when there are [`CORE_COUNT_MAX`] queue pairs already.
+    pub fn attach(&mut self, end: QueuePairEnd<D, W>) -> Result<(), QueuePairEnd<D, W>> {
+        self.detach(end.id);
+        if self.links.is_full() {
+            return Err(end);
+        }
+        self.counters.set(Counter::Epoch, u64::from(end.epoch));
+        // There is room.
+        let _ = self.links.push(Link::new(end, Side::Host));
+        Ok(())
+    }
+
+    /// Ends the present epoch of a queue pair, if it has one. What is still in its rings is never executed.
+    pub fn detach(&mut self, id: QueuePairId) {
+        if let Some(index) = self.links.iter().position(|link| link.id() == id) {
+            self.links.swap_remove(index);
+            self.counters.add(Counter::QueuePairResets, 1);
+            self.counters.set(Counter::Epoch, 0);
+        }
+    }
+
+    /// The first queue pair that was given up, and why. It stays silent until it is attached anew.
+    pub fn fault(&self) -> Option<(QueuePairId, Fault)> {
+        self.links.iter().find_map(|link| link.fault().map(|fault| (link.id(), fault)))
+    }
+}
+
+impl<D: DmaEngine, W: Window> Engine for Process<'_, D, W> {
+    fn turn(&mut self, now: Tick) -> Turn {
+        let mut work = 0;
+        let mut core = Core {
+            store: &mut self.store,
+            now: Millis(self.rate.ms(now.0)),
+            may_reset: self.may_reset,
+            columns: &mut self.columns,
+            counters: &mut self.counters,
+        };
+        // Whoever was first is last next time.
+        self.first = (self.first + 1).checked_rem(self.links.len()).unwrap_or(0);
+        let (later, sooner) = self.links.split_at_mut(self.first);
+        for link in sooner.iter_mut().chain(later) {
+            if link.fault().is_none() && core.serve_one(link, &mut self.private, now) {
+                work += 1;
+            }
+        }
+        Turn { work, waiting: Waiting::Copies }
+    }
+
+    fn counters(&mut self) -> &mut Counters {
+        super::gauge(&self.store, &mut self.counters);
+        &mut self.counters
+    }
+}
+
+/// What an execution needs beside the slot.
+struct Core<'c, 'm> {
+    store: &'c mut Store<'m>,
+    now: Millis,
+    may_reset: bool,
+    columns: &'c mut ResponseColumns,
+    counters: &'c mut Counters,
+}
+
+impl Core<'_, '_> {
+    /// Takes one slot out of a queue pair and answers it; whether there was one.
+    fn serve_one<D: DmaEngine, W: Window>(&mut self, link: &mut Link<D, W>, private: &mut [u8], now: Tick) -> bool {
+        // The host pulls nothing, so no buffer comes back.
+        let _ = link.complete(self.counters);
+        // A slot is only taken out when its answer has a buffer: nothing has to be undone.
+        let Some(mut buf) = link.alloc() else { return false };
+        let Some(slot) = link.receive(private, now, self.counters) else {
+            link.check_torn(now);
+            return false;
+        };
+        let Some(len) = request_runs(slot.runs).ok().and_then(|runs| self.answer_runs(runs, buf.as_mut())) else {
+            self.counters.add(Counter::SlotsMalformed, 1);
+            link.give_up(Fault::Malformed);
+            return true;
+        };
+        link.send(buf, len, self.counters);
+        true
+    }
+
+    /// Executes a slot's requests and returns the length of the response slot; `None` when the peer promised answers
+    /// more room than a slot has.
+    fn answer_runs(&mut self, runs: RequestRuns<'_>, slot: &mut [u8]) -> Option<usize> {
+        let room: usize = runs.iter().map(|run| RUN_HEADER_LEN + run.response_len_max).sum();
+        if SLOT_HEADER_LEN + room > slot.len() {
+            return None;
+        }
+        let may_reset = self.may_reset;
+        let requests = runs.iter().flat_map(|run| run.batch.iter()).map(move |raw| Incoming {
+            raw,
+            claimed_hash: None,
+            may_reset,
+        });
+        let mut lookahead = Lookahead::new(requests, self.store);
+        let mut len = SLOT_HEADER_LEN;
+        for run in runs {
+            let body = slot.get_mut(len + RUN_HEADER_LEN..)?.get_mut(..run.response_len_max)?;
+            let mut writer = ResponseWriter::new(body, self.columns, run.batch.count())?;
+            for _ in 0..run.batch.count() {
+                let prepared = lookahead.next(self.store)?;
+                execute(&prepared, self.store, self.now, &mut writer, self.counters);
+            }
+            let body_len = writer.finish();
+            put_run_header(slot.get_mut(len..)?, body_len, 0)?;
+            len += RUN_HEADER_LEN + body_len;
+        }
+        Some(len)
+    }
+}

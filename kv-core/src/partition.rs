@@ -1,0 +1,106 @@
+//! The partitions as one core sees them: owned, readable, or elsewhere.
+
+use core::fmt;
+
+use heapless::Vec;
+
+use crate::design::PARTITION_COUNT_MAX;
+use crate::hash::{KeyHash, PartitionId, Placement, Secret};
+use crate::table::{Table, TableReader, TableStats};
+
+/// One partition, as far as this core may use it.
+#[derive(Debug)]
+pub enum Partition<'m> {
+    /// This core owns it and alone writes.
+    Owned(Table<'m>),
+    /// Another core of this side owns it; this one reads, checking versions (CREW).
+    Read(TableReader<'m>),
+    /// Requests for it are rejected.
+    Elsewhere,
+}
+
+/// All partitions of the store, as one core sees them.
+pub struct Store<'m> {
+    secret: Secret,
+    partitions: Vec<Partition<'m>, PARTITION_COUNT_MAX>,
+}
+
+impl fmt::Debug for Store<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Store").field("partitions", &self.partitions.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'m> Store<'m> {
+    /// A store without partitions. All tables that join it were formatted with this secret.
+    pub fn new(secret: Secret) -> Self {
+        Self { secret, partitions: Vec::new() }
+    }
+
+    /// Adds the next partition.
+    ///
+    /// # Errors
+    /// The partition, when there are [`PARTITION_COUNT_MAX`] already.
+    #[expect(clippy::result_large_err, reason = "what does not fit is handed back, at set-up only")]
+    pub fn push(&mut self, partition: Partition<'m>) -> Result<(), Partition<'m>> {
+        self.partitions.push(partition)
+    }
+
+    /// How many partitions there are, wherever they live.
+    pub fn partition_count(&self) -> u16 {
+        // PARTITION_COUNT_MAX fits.
+        self.partitions.len() as u16
+    }
+
+    /// The secret that places keys.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// The partition that holds keys of this hash.
+    pub fn partition_of(&self, hash: KeyHash) -> PartitionId {
+        hash.partition(self.partition_count())
+    }
+
+    /// The partition of that number.
+    pub fn partition_mut(&mut self, id: PartitionId) -> Option<&mut Partition<'m>> {
+        self.partitions.get_mut(usize::from(id.0))
+    }
+
+    /// Starts to bring the key's bucket into the cache.
+    #[inline]
+    pub fn prefetch(&self, id: PartitionId, placement: Placement) {
+        match self.partitions.get(usize::from(id.0)) {
+            Some(Partition::Owned(table)) => table.prefetch(placement),
+            Some(Partition::Read(reader)) => reader.prefetch(placement),
+            _ => {}
+        }
+    }
+
+    /// Starts to bring the key's item into the cache; the bucket should be there.
+    #[inline]
+    pub fn prefetch_item(&self, id: PartitionId, placement: Placement) {
+        match self.partitions.get(usize::from(id.0)) {
+            Some(Partition::Owned(table)) => table.prefetch_item(placement),
+            Some(Partition::Read(reader)) => reader.prefetch_item(placement),
+            _ => {}
+        }
+    }
+
+    /// Empties every partition that this core owns.
+    pub fn reset(&mut self) {
+        for partition in &mut self.partitions {
+            if let Partition::Owned(table) = partition {
+                table.reset();
+            }
+        }
+    }
+
+    /// The statistics of every partition that this core owns.
+    pub fn stats(&self) -> impl Iterator<Item = TableStats> + '_ {
+        self.partitions.iter().filter_map(|partition| match partition {
+            Partition::Owned(table) => Some(table.stats()),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! Reads a value.
+
+use super::index::Index;
+use super::item::Item;
+use super::{Millis, Table};
+use crate::hash::Key;
+
+/// What became of a GET.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GetOutcome {
+    /// The value is in the first `len` bytes.
+    Found {
+        /// Length of the value in bytes.
+        len: usize,
+    },
+    /// There is no such item.
+    NotFound,
+    /// The value is longer than the buffer, which its beginning fills.
+    TooSmall {
+        /// Length of the value in bytes.
+        len: usize,
+    },
+}
+
+impl Table<'_> {
+    /// Copies the value of `key` to the start of `into`. Bytes that the outcome does not speak of are left alone.
+    #[inline]
+    pub fn get(&mut self, key: &Key<'_>, now: Millis, into: &mut [u8]) -> GetOutcome {
+        match self.find_live(key, now) {
+            Some(found) => self.look().load_value(found.item, into),
+            None => GetOutcome::NotFound,
+        }
+    }
+}
+
+impl Index<'_> {
+    #[inline]
+    pub(super) fn load_value(&self, item: Item, into: &mut [u8]) -> GetOutcome {
+        let len = item.header.value_len();
+        let (room, outcome) = match into.get_mut(..len) {
+            Some(room) => (room, GetOutcome::Found { len }),
+            None => (into, GetOutcome::TooSmall { len }),
+        };
+        if self.words.load_bytes(item.value_at(), room) { outcome } else { GetOutcome::NotFound }
+    }
+}

@@ -1,0 +1,91 @@
+//! The circular log: where items are appended, and where the oldest ones go.
+//!
+//! Items lie between head and tail in the order in which they were appended. An item never splits: what would cross
+//! the end of the log goes to its start, and a filler covers the rest.
+
+use super::item::ItemHeader;
+use super::words::Words;
+
+/// Head and tail of the log, private to the owner. Positions and sizes are in words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Log {
+    start: usize,
+    end: usize,
+    head: usize,
+    tail: usize,
+    used: usize,
+    /// All words that the head has ever passed: changes whenever an item may have moved or gone.
+    passed: u64,
+}
+
+impl Log {
+    pub(super) const fn new(start: usize, end: usize) -> Self {
+        Self { start, end, head: start, tail: start, used: 0, passed: 0 }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self { passed: self.passed + self.used as u64, ..Self::new(self.start, self.end) };
+    }
+
+    pub(super) const fn head(&self) -> usize {
+        self.head
+    }
+
+    pub(super) const fn used(&self) -> usize {
+        self.used
+    }
+
+    pub(super) const fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    pub(super) const fn free(&self) -> usize {
+        self.end - self.start - self.used
+    }
+
+    /// What an item of `words` takes from the free space, the filler before it included.
+    pub(super) const fn need(&self, words: usize) -> usize {
+        let rest = self.end - self.tail;
+        if words <= rest { words } else { words + rest }
+    }
+
+    /// How many words the oldest item at `at` is away from the head: what was appended earlier is nearer.
+    pub(super) const fn age_rank(&self, at: usize) -> usize {
+        if at >= self.head { at - self.head } else { at + (self.end - self.start) - self.head }
+    }
+
+    /// The words from `at` to the log's end, which a filler there covers.
+    pub(super) const fn rest(&self, at: usize) -> usize {
+        self.end.saturating_sub(at)
+    }
+
+    /// The position `words` behind `at`.
+    pub(super) const fn behind(&self, at: usize, words: usize) -> usize {
+        if at + words >= self.end { self.start } else { at + words }
+    }
+
+    /// Takes `words` contiguous words at the tail and returns the first, or `None` when there are not enough. What
+    /// they contain is nobody's: no entry of the index leads there.
+    pub(super) fn append(&mut self, memory: Words<'_>, words: usize) -> Option<usize> {
+        let need = self.need(words);
+        if need > self.free() {
+            return None;
+        }
+        if need > words {
+            memory.store(self.tail, ItemHeader::FILLER.to_word());
+            self.tail = self.start;
+        }
+        let at = self.tail;
+        self.tail = self.behind(at, words);
+        self.used += need;
+        Some(at)
+    }
+
+    /// Gives the `words` at the head back.
+    pub(super) fn pass(&mut self, words: usize) {
+        debug_assert!(words <= self.used, "passing {words} of {} words", self.used);
+        self.head = self.behind(self.head, words);
+        self.used = self.used.saturating_sub(words);
+        self.passed += words as u64;
+    }
+}

@@ -1,0 +1,136 @@
+//! What a table counts.
+
+use super::item::ItemHeader;
+use super::words::WORD_LEN;
+use super::{Mode, Table};
+
+/// How full a table is, and what has become of everything that was ever stored in it.
+///
+/// # Invariants
+/// `stored == items + replaced + deleted + expired + evicted_log + evicted_bucket` after each operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableStats {
+    /// Items that can be read, or could until they expired a moment ago.
+    pub items: u64,
+    /// Log space of these items, in bytes: 8 for the header, 8 for an expiry, key and value each rounded up to 8.
+    pub live_bytes: u64,
+    /// What `live_bytes` can grow to.
+    pub capacity_bytes: u64,
+    /// Space of the log, in bytes.
+    pub log_bytes: u64,
+    /// Log space of the longest item that this table takes, in bytes, counted as in `live_bytes`. Below the limits of
+    /// the protocol only in a table of less than about a megabyte.
+    pub item_bytes_max: u64,
+    /// Overflow buckets in use.
+    pub overflow_buckets: u64,
+    /// Overflow buckets that exist.
+    pub overflow_buckets_max: u64,
+    /// Values written by SET, ADD, COMPARE_AND_SET and APPEND, and items rewritten because TOUCH gave them their first
+    /// expiry. INCREMENT changes a value without storing a new one.
+    pub stored: u64,
+    /// Those that took the place of an older one.
+    pub replaced: u64,
+    /// Items that DELETE or RESET took out.
+    pub deleted: u64,
+    /// Items that were found expired.
+    pub expired: u64,
+    /// Items that were dropped because they were the oldest and the log was full; cache mode only.
+    pub evicted_log: u64,
+    /// Items that were dropped because their bucket was full; cache mode only.
+    pub evicted_bucket: u64,
+    /// Times that an item was moved to reclaim space around it; store mode only.
+    pub moved_by_cleaning: u64,
+    /// Stores that were refused because items fill their share of the log.
+    pub refused_log: u64,
+    /// Stores that were refused because the key's bucket is full and cannot be extended.
+    pub refused_index: u64,
+}
+
+impl Table<'_> {
+    /// The table's fill and counters. They start at zero when the table is made; RESET keeps them.
+    pub fn stats(&self) -> TableStats {
+        let bytes = |words: usize| (words * WORD_LEN) as u64;
+        let (layout, counts) = (self.layout(), &self.counts);
+        TableStats {
+            items: counts.items,
+            live_bytes: bytes(counts.live_words),
+            capacity_bytes: bytes(layout.live_words_max()),
+            log_bytes: bytes(layout.log_words()),
+            item_bytes_max: bytes(layout.item_words_max()),
+            overflow_buckets: u64::from(self.index.overflow_used()),
+            overflow_buckets_max: u64::from(layout.overflow_count()),
+            stored: counts.stored,
+            replaced: counts.replaced,
+            deleted: counts.deleted,
+            expired: counts.expired,
+            evicted_log: counts.evicted_log,
+            evicted_bucket: counts.evicted_bucket,
+            moved_by_cleaning: counts.moved_by_cleaning,
+            refused_log: counts.refused_log,
+            refused_index: counts.refused_index,
+        }
+    }
+
+    /// What the table does when it is full.
+    pub const fn mode(&self) -> Mode {
+        self.layout().mode
+    }
+}
+
+/// The counters, private to the owner. Those with a public twin are described there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) items: u64,
+    pub(super) live_words: usize,
+    /// Items with an expiry word: without any, nobody looks for expired ones.
+    pub(super) expiring: u64,
+    pub(super) stored: u64,
+    pub(super) replaced: u64,
+    pub(super) deleted: u64,
+    pub(super) expired: u64,
+    pub(super) evicted_log: u64,
+    pub(super) evicted_bucket: u64,
+    pub(super) moved_by_cleaning: u64,
+    pub(super) refused_log: u64,
+    pub(super) refused_index: u64,
+}
+
+impl Counts {
+    /// An item became reachable, in place of the other.
+    pub(super) fn stored(&mut self, new: ItemHeader, old: Option<ItemHeader>) {
+        if let Some(old) = old {
+            self.forget(old);
+            self.replaced += 1;
+        }
+        self.stored += 1;
+        self.items += 1;
+        self.live_words += new.words();
+        self.expiring += u64::from(new.has_expiry());
+    }
+
+    pub(super) fn replaced_in_place(&mut self) {
+        self.stored += 1;
+        self.replaced += 1;
+    }
+
+    /// The last item evicted from the log was the one that is being replaced: its key loses nothing.
+    pub(super) fn evicted_was_replaced(&mut self) {
+        self.evicted_log -= 1;
+        self.replaced += 1;
+    }
+
+    /// An item is no longer reachable.
+    pub(super) fn forget(&mut self, item: ItemHeader) {
+        self.items -= 1;
+        self.live_words -= item.words();
+        self.expiring -= u64::from(item.has_expiry());
+    }
+
+    /// All items went at once.
+    pub(super) fn forget_all(&mut self) {
+        self.deleted += self.items;
+        self.items = 0;
+        self.live_words = 0;
+        self.expiring = 0;
+    }
+}

@@ -1,0 +1,1 @@
+//! Each outcome of each operation, and the edges of log and index.
