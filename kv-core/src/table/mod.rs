@@ -112,7 +112,6 @@ use crate::sync::AtomicU64;
 /// would not break memory safety, but it would break promises.
 #[derive(Debug)]
 pub struct Table<'m> {
-    memory: &'m [AtomicU64],
     secret: Secret,
     index: IndexOwner<'m>,
     log: Log,
@@ -134,7 +133,7 @@ impl<'m> Table<'m> {
         let index = IndexOwner::format(words, layout);
         layout.write(words, &config.secret);
         let log = Log::new(layout.log_start, layout.log_end);
-        Ok(Self { memory, secret: config.secret, index, log, counts: Counts::default() })
+        Ok(Self { secret: config.secret, index, log, counts: Counts::default() })
     }
 
     /// What keys the places of this table's items: [`Key::new`] needs it.
