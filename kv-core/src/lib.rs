@@ -8,6 +8,7 @@
 //! * [`ring`]: the two rings of a queue pair.
 //! * [`partition`]: the store as one core sees it.
 //! * [`port`] and [`dma`]: the contracts that a real and a simulated world implement.
+//! * [`framed`]: a port of datagrams over a port of whole frames.
 //! * [`counters`]: everything that is counted.
 //! * [`sync`]: the atomics, which a loom build replaces.
 //! * [`hash`]: MICA2's key hash, which chooses the partition, and the keyed hash, which chooses the place inside it.
@@ -23,6 +24,7 @@ pub mod counters;
 pub mod design;
 pub mod dma;
 pub mod engine;
+pub mod framed;
 pub mod hash;
 pub mod partition;
 pub mod port;

@@ -3,7 +3,7 @@
 //! A kernel socket gives datagrams with a peer address; a DPDK queue gives whole frames. Engines want the datagram
 //! only, so [`PacketPort`] speaks of datagrams, and neither kind of port pays for the other: a socket implements it
 //! directly, a queue of raw frames implements [`RawPort`] and becomes a [`PacketPort`] inside
-//! `framed::Framed`, which parses and writes the network headers in the frame itself.
+//! [`Framed`](crate::framed::Framed), which parses and writes the network headers in the frame itself.
 
 use core::net::SocketAddr;
 

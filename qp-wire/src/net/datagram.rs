@@ -6,7 +6,7 @@ use core::ops::Range;
 use zerocopy::FromBytes;
 
 use super::headers::Headers;
-use super::{FRAME_LEN_MAX, HEADERS_LEN, IPV4_LEN, MacAddr, PADDED_FRAME_LEN, Remote, UDP_LEN};
+use super::{Checksums, FRAME_LEN_MAX, HEADERS_LEN, IPV4_LEN, MacAddr, PADDED_FRAME_LEN, Remote, UDP_LEN};
 use crate::DropReason;
 
 /// A view of a valid UDP datagram in its frame.
@@ -42,6 +42,11 @@ impl<'a> Datagram<'a> {
         headers.ethernet.check_source()?;
         headers.ipv4.check_source()?;
         Ok(Self { headers, payload })
+    }
+
+    /// Which checksums the sender computes, and so expects: a MICA2 client sends none, a kernel sends and wants them.
+    pub fn checksums(&self) -> Checksums {
+        if self.headers.ipv4.has_checksum() { Checksums::Computed } else { Checksums::Zero }
     }
 
     /// The sender, to whom an answer goes.

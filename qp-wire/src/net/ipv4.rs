@@ -84,6 +84,11 @@ impl Ipv4Header {
         Ok(())
     }
 
+    /// Whether its sender computed a checksum.
+    pub(super) fn has_checksum(&self) -> bool {
+        self.checksum.get() != 0
+    }
+
     /// Rule W-C-9: the checksum was not computed, or it is right.
     pub(super) fn check_checksum(&self) -> Result<(), DropReason> {
         if self.checksum.get() == 0 || Sum::default().add(self.as_bytes()).is_correct() {

@@ -1,0 +1,107 @@
+//! Datagrams over a port that gives whole frames.
+//!
+//! DPDK, AF_XDP and AF_PACKET leave Ethernet, IPv4 and UDP to us. [`Framed`] checks them once when a frame comes in and
+//! turns them round in place when it leaves; the payload is not moved.
+
+use core::net::{IpAddr, SocketAddr};
+
+use qp_wire::DropReason;
+use qp_wire::net::{Checksums, Datagram, HEADERS_LEN, Local, reply_headers};
+
+use crate::port::{BURST_COUNT_MAX, Burst, DropCounts, Frame, PacketPort, RawFrame, RawPort};
+
+/// A [`PacketPort`] at one endpoint of a [`RawPort`].
+#[derive(Debug)]
+pub struct Framed<R: RawPort> {
+    raw: R,
+    local: Local,
+    arrived: Burst<R::Frame>,
+    leaving: Burst<R::Frame>,
+}
+
+impl<R: RawPort> Framed<R> {
+    /// The endpoint `local` at a port.
+    pub fn new(raw: R, local: Local) -> Self {
+        Self { raw, local, arrived: Burst::new(), leaving: Burst::new() }
+    }
+
+    /// The port below.
+    pub fn raw(&self) -> &R {
+        &self.raw
+    }
+}
+
+/// A whole frame, seen as its datagram.
+#[derive(Debug)]
+pub struct FramedDatagram<F> {
+    raw: F,
+    payload_len: usize,
+    source: SocketAddr,
+    checksums: Checksums,
+}
+
+impl<F: RawFrame> FramedDatagram<F> {
+    fn of(raw: F, local: &Local) -> Result<Self, DropReason> {
+        let datagram = Datagram::decode(raw.bytes())?;
+        local.accepts(&datagram)?;
+        let source = datagram.source();
+        let (payload_len, checksums) = (datagram.payload().len(), datagram.checksums());
+        Ok(Self { payload_len, source: SocketAddr::new(IpAddr::V4(source.ipv4), source.port), checksums, raw })
+    }
+
+    /// The frame with its headers turned round, ready to leave.
+    fn into_reply(mut self) -> Result<F, DropReason> {
+        let len = reply_headers(self.raw.buf(), self.payload_len, self.checksums).ok_or(DropReason::Long)?;
+        self.raw.set_len(len);
+        Ok(self.raw)
+    }
+}
+
+impl<F: RawFrame> Frame for FramedDatagram<F> {
+    fn payload(&self) -> &[u8] {
+        self.raw.bytes().get(HEADERS_LEN..).and_then(|rest| rest.get(..self.payload_len)).unwrap_or_default()
+    }
+
+    fn source(&self) -> SocketAddr {
+        self.source
+    }
+
+    fn reply_buf(&mut self) -> &mut [u8] {
+        self.raw.buf().get_mut(HEADERS_LEN..).unwrap_or_default()
+    }
+
+    fn set_reply(&mut self, len: usize) {
+        self.payload_len = len.min(self.reply_buf().len());
+        self.raw.set_len(HEADERS_LEN + self.payload_len);
+    }
+}
+
+impl<R: RawPort> PacketPort for Framed<R> {
+    type Frame = FramedDatagram<R::Frame>;
+
+    fn receive(&mut self, into: &mut Burst<Self::Frame>, drops: &mut DropCounts) {
+        while into.room() > 0 {
+            if self.arrived.is_empty() {
+                self.raw.receive(&mut self.arrived);
+            }
+            let Some(raw) = self.arrived.pop() else { return };
+            match FramedDatagram::of(raw, &self.local) {
+                // There is room.
+                Ok(frame) => drop(into.push(frame)),
+                Err(reason) => drops.count(reason),
+            }
+        }
+    }
+
+    fn transmit(&mut self, from: &mut Burst<Self::Frame>, drops: &mut DropCounts) {
+        while self.leaving.count() < BURST_COUNT_MAX {
+            let Some(frame) = from.pop() else { break };
+            match frame.into_reply() {
+                // There is room.
+                Ok(raw) => drop(self.leaving.push(raw)),
+                Err(reason) => drops.count(reason),
+            }
+        }
+        self.raw.transmit(&mut self.leaving);
+    }
+}
