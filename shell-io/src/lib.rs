@@ -1,0 +1,22 @@
+//! The contracts of `kv-core` on a real system.
+//!
+//! Everything that touches an operating system or a device is here, once, for both shells: they differ in what they
+//! run, not in how they reach the machine.
+//!
+//! * [`port`]: where packets come from; a kernel socket.
+//! * [`dma`]: copies to the other side; shared memory of two processes.
+//! * [`memory`]: memory for tables, and memory that a peer process maps.
+//! * [`clock`], [`idle`], [`lcore`]: time, waiting without waste, and which CPU a thread runs on.
+//!
+//! Opening may fail, with an error that names what was asked for and what to do; running may not. `unsafe` is allowed
+//! in this crate alone, file by file, each with its reason.
+
+#![deny(unsafe_code)]
+
+pub mod clock;
+pub mod dma;
+pub mod idle;
+pub mod lcore;
+pub mod memory;
+mod pool;
+pub mod port;

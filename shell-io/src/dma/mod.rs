@@ -1,0 +1,10 @@
+//! Copies between the two sides, on real systems.
+//!
+//! One file per copy engine. Each implements the contracts of [`kv_core::dma`]; rings do not know which one they run
+//! on.
+
+mod doorbell;
+mod shared_memory;
+
+pub use doorbell::{Doorbell, Wake};
+pub use shared_memory::{EngineOpenError, SharedBuf, SharedMemoryEngine, SharedWindow, WindowError};

@@ -1,0 +1,326 @@
+//! How a core waits without burning its CPU.
+//!
+//! Work that comes within microseconds is found by looking again. Work that does not come for a while is waited for:
+//! first the CPU is offered to others, then the core sleeps until it is called. [`Idle`] counts the time since the last
+//! work and says which; [`Sleeper`] knows what to wait on.
+//!
+//! ```text
+//! worked |-- spin --|-- yield --|-- sleep, again and again, until there is work
+//!        0       spin_us    + yield_us
+//! ```
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use arch::{Tick, TickRate};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::dma::Wake;
+use crate::memory::Region;
+
+/// Longest sleep of a core that waits for copies while packets may come too, which cannot wake it then. Copies in
+/// flight come back far sooner than this, or not at all.
+pub const COPY_WAIT_MAX: Duration = Duration::from_millis(1);
+
+/// When to stop spinning and when to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdlePolicy {
+    /// Microseconds since the last work for which a core keeps looking.
+    pub spin_us: u64,
+    /// Microseconds after that for which it offers its CPU to others between looks.
+    pub yield_us: u64,
+    /// Longest sleep in milliseconds. 0: never sleep, keep yielding.
+    pub sleep_ms: u64,
+}
+
+impl IdlePolicy {
+    /// For cores that have a CPU each. To be woken takes some tens of microseconds, so it is worth looking for about as
+    /// long before.
+    pub const DEDICATED: Self = Self { spin_us: 50, yield_us: 50, sleep_ms: 10 };
+
+    /// For cores that share CPUs: whoever spins keeps those from running that it waits for.
+    pub const SHARED: Self = Self { spin_us: 5, yield_us: 20, sleep_ms: 10 };
+
+    /// The policy for so many threads that may be busy at the same time, those of peers and clients on this machine
+    /// included, on so many CPUs.
+    pub fn for_machine(busy_threads: usize, usable_cpus: usize) -> Self {
+        if busy_threads <= usable_cpus { Self::DEDICATED } else { Self::SHARED }
+    }
+}
+
+/// What a core did instead of working.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// It waited some cycles.
+    Spun,
+    /// It offered its CPU to others.
+    Yielded,
+    /// It slept, or was about to.
+    Slept,
+}
+
+/// The time since a core's last work, and what follows from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Idle {
+    spin_ticks: u64,
+    /// Ticks since the last work after which the core sleeps; `u64::MAX` is never.
+    sleep_after_ticks: u64,
+    sleep_max: Duration,
+    since: Option<Tick>,
+}
+
+impl Idle {
+    /// Begins as after work.
+    pub fn new(policy: IdlePolicy, rate: TickRate) -> Self {
+        let spin_ticks = rate.ticks_in_us(policy.spin_us);
+        let sleep_after_ticks = match policy.sleep_ms {
+            0 => u64::MAX,
+            _ => spin_ticks.saturating_add(rate.ticks_in_us(policy.yield_us)),
+        };
+        Self { spin_ticks, sleep_after_ticks, sleep_max: Duration::from_millis(policy.sleep_ms), since: None }
+    }
+
+    /// Call it after a turn that found work.
+    #[inline]
+    pub fn worked(&mut self) {
+        self.since = None;
+    }
+
+    /// Pauses after a turn that found none. `sleep` is called when it is time to sleep, with the longest time to do so;
+    /// it is [`Sleeper::sleep`], with one more turn of the engine as the last look.
+    ///
+    /// A core that wakes up and finds nothing goes to sleep again at once.
+    #[inline]
+    pub fn idle(&mut self, now: Tick, sleep: impl FnOnce(Duration) -> Wake) -> Pause {
+        let idle_ticks = now.since(*self.since.get_or_insert(now));
+        if idle_ticks < self.spin_ticks {
+            arch::spin_hint();
+            Pause::Spun
+        } else if idle_ticks < self.sleep_after_ticks {
+            thread::yield_now();
+            Pause::Yielded
+        } else {
+            if sleep(self.sleep_max) == Wake::Work {
+                self.worked();
+            }
+            Pause::Slept
+        }
+    }
+}
+
+/// What can bring a core its next work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Packets only: none of its copies or batches is under way.
+    Packets,
+    /// A copy of the peer's, and perhaps packets.
+    Copies,
+}
+
+/// What a core waits on when it sleeps: a socket, the doorbell of its region, or the one of both that will bring work
+/// first.
+#[derive(Debug)]
+pub struct Sleeper {
+    sources: Sources,
+}
+
+#[derive(Debug)]
+enum Sources {
+    Packets(OwnedFd),
+    Copies(Arc<Region>),
+    Both(OwnedFd, Arc<Region>),
+}
+
+impl Sleeper {
+    /// For a core that serves clients alone.
+    ///
+    /// # Errors
+    /// The process has no file numbers left.
+    pub fn for_packets(socket: &impl AsFd) -> io::Result<Self> {
+        Ok(Self { sources: Sources::Packets(socket.as_fd().try_clone_to_owned()?) })
+    }
+
+    /// For a core that lives on what the peer copies into `own`, which is this core's region.
+    pub fn for_copies(own: Arc<Region>) -> Self {
+        Self { sources: Sources::Copies(own) }
+    }
+
+    /// For a core between clients and peer.
+    ///
+    /// # Errors
+    /// The process has no file numbers left.
+    pub fn for_both(socket: &impl AsFd, own: Arc<Region>) -> io::Result<Self> {
+        Ok(Self { sources: Sources::Both(socket.as_fd().try_clone_to_owned()?, own) })
+    }
+
+    /// Sleeps until the next packet or copy, or until the time is over.
+    ///
+    /// A core with both sources waits on one of them. With copies under way that is the doorbell, and for
+    /// [`COPY_WAIT_MAX`] at most, since a packet does not ring it; otherwise it is the socket. `has_work` is one more
+    /// look for work; it is taken after the doorbell was told of the sleep, so that a copy that arrives just now is not
+    /// missed. A socket needs no such look.
+    pub fn sleep(&self, waits_for: WaitsFor, timeout: Duration, has_work: impl FnOnce() -> bool) -> Wake {
+        match (&self.sources, waits_for) {
+            (Sources::Packets(socket), _) | (Sources::Both(socket, _), WaitsFor::Packets) => {
+                wait_for_packets(socket.as_fd(), timeout)
+            }
+            (Sources::Copies(own), _) => own.doorbell().wait(timeout, has_work),
+            (Sources::Both(_, own), WaitsFor::Copies) => own.doorbell().wait(timeout.min(COPY_WAIT_MAX), has_work),
+        }
+    }
+}
+
+/// Sleeps until the socket has something to receive, an error included, which the next receive takes away.
+fn wait_for_packets(socket: BorrowedFd<'_>, timeout: Duration) -> Wake {
+    // A time that the kernel cannot express is longer than anybody waits.
+    let timeout = timeout.try_into().ok();
+    match poll(&mut [PollFd::from_borrowed_fd(socket, PollFlags::IN)], timeout.as_ref()) {
+        Ok(0) => Wake::TimedOut,
+        _ => Wake::Called,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    /// Longer than any test should take.
+    const FOREVER: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(1);
+
+    fn idle(policy: IdlePolicy) -> Idle {
+        // One tick is one microsecond.
+        Idle::new(policy, TickRate::from_hz(1_000_000).expect("a rate that is not zero"))
+    }
+
+    fn pause(idle: &mut Idle, now: u64) -> Pause {
+        idle.idle(Tick(now), |_| Wake::TimedOut)
+    }
+
+    fn sockets() -> (UdpSocket, UdpSocket) {
+        let own = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        peer.connect(own.local_addr().expect("an address")).expect("a connection");
+        (own, peer)
+    }
+
+    fn region() -> Arc<Region> {
+        Arc::new(Region::create(64).expect("a region"))
+    }
+
+    #[test]
+    fn a_core_spins_then_yields_then_sleeps_until_it_works() {
+        let mut idle = idle(IdlePolicy { spin_us: 10, yield_us: 20, sleep_ms: 3 });
+        for _ in 0..2 {
+            for (now, expected) in [
+                (1000, Pause::Spun),
+                (1009, Pause::Spun),
+                (1010, Pause::Yielded),
+                (1029, Pause::Yielded),
+                (1030, Pause::Slept),
+                (9000, Pause::Slept),
+            ] {
+                assert_eq!(pause(&mut idle, now), expected, "{now}");
+            }
+            idle.worked();
+        }
+    }
+
+    #[test]
+    fn a_core_sleeps_as_long_as_its_policy_says_and_at_once_if_it_says_so() {
+        let mut idle = idle(IdlePolicy { spin_us: 0, yield_us: 0, sleep_ms: 3 });
+        let mut slept = None;
+        assert_eq!(
+            idle.idle(Tick(5), |timeout| {
+                slept = Some(timeout);
+                Wake::Called
+            }),
+            Pause::Slept
+        );
+        assert_eq!(slept, Some(Duration::from_millis(3)));
+    }
+
+    #[test]
+    fn work_found_by_the_last_look_begins_the_wait_anew() {
+        let mut idle = idle(IdlePolicy { spin_us: 10, yield_us: 0, sleep_ms: 1 });
+        pause(&mut idle, 0);
+        assert_eq!(idle.idle(Tick(10), |_| Wake::Work), Pause::Slept);
+        assert_eq!(pause(&mut idle, 11), Pause::Spun);
+        for wake in [Wake::Called, Wake::TimedOut] {
+            assert_eq!(idle.idle(Tick(100), |_| wake), Pause::Slept);
+            assert_eq!(idle.idle(Tick(101), |_| wake), Pause::Slept);
+        }
+    }
+
+    #[test]
+    fn a_core_that_must_not_sleep_yields() {
+        let mut idle = idle(IdlePolicy { spin_us: 10, yield_us: 10, sleep_ms: 0 });
+        pause(&mut idle, 0);
+        assert_eq!(idle.idle(Tick(u64::MAX - 1), |_| unreachable!("it must not sleep")), Pause::Yielded);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_put_a_core_to_sleep() {
+        let mut idle = idle(IdlePolicy { spin_us: 10, yield_us: 10, sleep_ms: 1 });
+        pause(&mut idle, 100);
+        assert_eq!(pause(&mut idle, 50), Pause::Spun);
+    }
+
+    #[test]
+    fn cores_that_share_cpus_spin_less() {
+        assert_eq!(IdlePolicy::for_machine(2, 2), IdlePolicy::DEDICATED);
+        assert_eq!(IdlePolicy::for_machine(3, 2), IdlePolicy::SHARED);
+        const { assert!(IdlePolicy::SHARED.spin_us <= 5) };
+    }
+
+    #[test]
+    fn a_packet_wakes_a_core_that_waits_for_packets() {
+        let (own, peer) = sockets();
+        for sleeper in [Sleeper::for_packets(&own), Sleeper::for_both(&own, region())] {
+            let sleeper = sleeper.expect("a sleeper");
+            assert_eq!(sleeper.sleep(WaitsFor::Packets, SHORT, || false), Wake::TimedOut);
+            thread::scope(|scope| {
+                scope.spawn(|| peer.send(&[1]).expect("a packet"));
+                assert_eq!(sleeper.sleep(WaitsFor::Packets, FOREVER, || false), Wake::Called);
+            });
+            own.recv(&mut [0]).expect("the packet");
+        }
+    }
+
+    #[test]
+    fn a_ring_wakes_a_core_that_waits_for_copies() {
+        let own = region();
+        let sleeper = Sleeper::for_copies(Arc::clone(&own));
+        assert_eq!(sleeper.sleep(WaitsFor::Copies, SHORT, || false), Wake::TimedOut);
+        assert_eq!(sleeper.sleep(WaitsFor::Copies, FOREVER, || true), Wake::Work);
+        for waits_for in [WaitsFor::Copies, WaitsFor::Packets] {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !own.doorbell().ring() {
+                        thread::yield_now();
+                    }
+                });
+                assert_eq!(sleeper.sleep(waits_for, FOREVER, || false), Wake::Called);
+            });
+        }
+    }
+
+    #[test]
+    fn a_core_with_both_sources_waits_for_copies_no_longer_than_packets_may_wait() {
+        let ((own, peer), region) = (sockets(), region());
+        let sleeper = Sleeper::for_both(&own, Arc::clone(&region)).expect("a sleeper");
+        peer.send(&[1]).expect("a packet");
+        assert_eq!(sleeper.sleep(WaitsFor::Copies, FOREVER, || false), Wake::TimedOut);
+        assert_eq!(sleeper.sleep(WaitsFor::Packets, FOREVER, || false), Wake::Called);
+        let rung = sleeper.sleep(WaitsFor::Copies, FOREVER, || {
+            region.doorbell().ring();
+            false
+        });
+        assert_eq!(rung, Wake::Called);
+    }
+}

@@ -1,0 +1,7 @@
+//! Where packets come from and go to, on real systems.
+//!
+//! One file per way in. Each implements a contract of [`kv_core::port`]; engines do not know which one they run on.
+
+mod udp;
+
+pub use udp::{UdpConfig, UdpFrame, UdpOpenError, UdpPort};
