@@ -1,15 +1,11 @@
 //! Which client protocol a UDP payload speaks. Both share one port; the first byte tells them apart.
 
-use crate::{DropReason, native};
-
-/// First byte of a MICA2 request and of a MICA2 response.
-const MICA_REQUEST: u8 = 0x78;
-const MICA_RESPONSE: u8 = 0x79;
+use crate::{DropReason, mica, native};
 
 /// A client protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// MICA2's: see [`mica`](crate::mica).
+    /// MICA2's: see [`mica`].
     Mica,
     /// Our own: see [`native`].
     Native,
@@ -18,14 +14,14 @@ pub enum Protocol {
 /// The protocol of a request.
 ///
 /// # Errors
-/// [`DropReason::Response`] for a response of either protocol, which is never answered (W-C-50), [`DropReason::Magic`] for
+/// [`DropReason::Response`] for a response of either protocol, which is never answered (W-C-21, W-C-50), [`DropReason::Magic`] for
 /// everything else, [`DropReason::Short`] for an empty payload.
 pub fn protocol_of(payload: &[u8]) -> Result<Protocol, DropReason> {
     match payload.first() {
         None => Err(DropReason::Short),
-        Some(&MICA_REQUEST) => Ok(Protocol::Mica),
+        Some(&mica::MAGIC_REQUEST) => Ok(Protocol::Mica),
         Some(&native::MAGIC_REQUEST) => Ok(Protocol::Native),
-        Some(&(MICA_RESPONSE | native::MAGIC_RESPONSE)) => Err(DropReason::Response),
+        Some(&(mica::MAGIC_RESPONSE | native::MAGIC_RESPONSE)) => Err(DropReason::Response),
         Some(_) => Err(DropReason::Magic),
     }
 }

@@ -97,7 +97,7 @@ proptest! {
         prop_assert_eq!(read_responses(&ResponseBatch::decode(&bytes).expect("an unfolded body")), responses);
     }
 
-    /// Whatever the space, every request is answered, and no value is longer than it should be.
+    /// W-B-7, W-B-10: whatever the space, every request is answered in its place, and values get what is left.
     #[test]
     fn a_narrow_response_cuts_values_and_nothing_else(responses in any_responses(), spare in 0..300usize) {
         let mut bytes = vec![0xee; response_len_min(responses.len()) + spare];
@@ -194,6 +194,7 @@ fn the_longest_key_and_value_fit_a_batch() {
     check_requests(&[OwnedRequest::new(4, &[2; 255], &value)]);
 }
 
+/// W-B-10
 #[test]
 fn a_response_needs_room_for_its_results() {
     let mut columns = ResponseColumns::new();
@@ -207,6 +208,7 @@ fn a_response_needs_room_for_its_results() {
     assert!(ResponseWriter::new(&mut bytes, &mut columns, REQUEST_COUNT_MAX + 1).is_none(), "W-B-1");
 }
 
+/// W-B-10: one column entry always folds.
 #[test]
 fn a_lone_response_may_use_all_of_the_space() {
     let mut columns = ResponseColumns::new();

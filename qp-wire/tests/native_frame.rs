@@ -3,17 +3,18 @@
 mod batches;
 
 use batches::{
-    any_requests, any_responses, hex, read_requests, read_responses, reference_requests, reference_responses,
+    OwnedRequest, any_requests, any_responses, hex, read_requests, read_responses, reference_requests,
+    reference_responses,
 };
 use proptest::prelude::*;
-use qp_wire::DropReason;
-use qp_wire::batch::BatchError;
+use qp_wire::batch::{BatchError, ResponseColumns, ResponseWriter, response_len_min};
 use qp_wire::limits::DATAGRAM_LEN_MAX;
 use qp_wire::native::{
     FLAG_PADDED, FrameHeader, FrameKind, HEADER_LEN, IDENTITY_RESPONSE_LEN_MAX, Identity, MAGIC_REQUEST, NativeError,
     RequestBody, RequestFrame, ResponseBody, ResponseFrame, VERSION, encode_header, encode_identity_request, is_native,
     pad, version_answer,
 };
+use qp_wire::{DropReason, ResultCode};
 
 const HEADER: FrameHeader = FrameHeader { batch_id: 0x0102_0304, timestamp: 0x1122_3344_5566_7788 };
 
@@ -255,6 +256,25 @@ fn a_frame_is_never_longer_than_a_datagram() {
     longer.push(0);
     assert_eq!(request_error(&longer), NativeError::Long { got: DATAGRAM_LEN_MAX + 1 });
     assert_eq!(request_error(&longer).drop_reason(), DropReason::Long);
+}
+
+/// W-C-59: 32 GETs of 8-byte keys. What the columns of the answer may take has to be in the request.
+#[test]
+fn a_padded_batch_may_be_answered_with_every_value() {
+    let gets: Vec<_> = (0..32).map(|index: u64| OwnedRequest::new(5, &index.to_le_bytes(), b"")).collect();
+    let request = frame(FrameKind::BatchRequest, &reference_requests(&gets, [true; 3]));
+    let len = HEADER_LEN + response_len_min(gets.len()) + gets.len() * 8;
+    let request = padded(request, len);
+    assert_eq!(request.len(), len);
+
+    let mut body = vec![0; request.len() - HEADER_LEN];
+    let mut columns = ResponseColumns::new();
+    let mut writer = ResponseWriter::new(&mut body, &mut columns, gets.len()).expect("room");
+    for _ in &gets {
+        assert!(writer.room() >= 8);
+        writer.push_value(ResultCode::Success, 8);
+    }
+    assert!(HEADER_LEN + writer.finish() <= request.len());
 }
 
 #[test]

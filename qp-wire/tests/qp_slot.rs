@@ -130,6 +130,7 @@ fn any_stamp() -> impl Strategy<Value = SlotStamp> {
 }
 
 proptest! {
+    /// Content and credit (W-Q-4) come out as they went in, whatever follows the length (W-Q-2).
     #[test]
     fn what_was_sealed_opens(
         runs in proptest::collection::vec(any::<u8>(), 0..600), stamp in any_stamp(), slack in 0..64usize,

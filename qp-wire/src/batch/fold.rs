@@ -18,12 +18,10 @@ impl Fold {
     }
 
     /// The column with one entry more.
+    #[inline]
     pub(super) const fn with(self, entry: u16) -> Self {
-        if self.count == 0 {
-            Self { count: 1, first: entry, uniform: true }
-        } else {
-            Self { count: self.count + 1, first: self.first, uniform: self.uniform && self.first == entry }
-        }
+        let first = if self.count == 0 { entry } else { self.first };
+        Self { count: self.count + 1, first, uniform: self.uniform & (first == entry) }
     }
 
     /// What stands for the column in the header: its entries' value, or 0.

@@ -11,20 +11,17 @@ use crate::ResultCode;
 use crate::limits::REQUEST_COUNT_MAX;
 use crate::operation::put;
 
-/// The space in which any `request_count` responses without value bytes can be told, in bytes.
+/// The space in which any `request_count` responses without value bytes can be told, in bytes (W-B-10).
 ///
 /// A lone response needs no columns. Of several, each needs a result byte and a value length at worst.
 pub const fn response_len_min(request_count: usize) -> usize {
-    HEADER_LEN + columns_len_max(request_count, request_count)
+    let columns_len = if request_count > 1 { request_count * (RESULT_LEN + VALUE_LEN_LEN) } else { 0 };
+    HEADER_LEN + columns_len
 }
 
-/// The most that the columns of `count` responses, `value_count` of them with a value, can take.
-const fn columns_len_max(count: usize, value_count: usize) -> usize {
-    // A column of one entry always folds.
-    let results_len = if count > 1 { count } else { 0 };
-    let value_lens_len = if value_count > 1 { value_count * size_of::<U16>() } else { 0 };
-    results_len + value_lens_len
-}
+/// Length of an entry in each of the two columns, in bytes.
+const RESULT_LEN: usize = size_of::<u8>();
+const VALUE_LEN_LEN: usize = size_of::<U16>();
 
 /// Results and value lengths until they are known to fold or not: 3 KiB, given once and used for one body after the
 /// other. What it holds between two bodies means nothing.
@@ -56,7 +53,7 @@ impl fmt::Debug for ResponseColumns {
 ///
 /// Values are written once, straight behind the header, in the hope that the columns fold; if they do not, the values
 /// move up once at the end. The space that unfolded columns would take is never given to values, so each request can
-/// be answered at least with a result and an empty value, whatever the earlier ones took.
+/// be answered at least with a result and an empty value, whatever the earlier ones took (W-B-10).
 pub struct ResponseWriter<'b> {
     into: &'b mut [u8],
     columns: &'b mut ResponseColumns,
@@ -64,6 +61,8 @@ pub struct ResponseWriter<'b> {
     results: Fold,
     value_lens: Fold,
     values_len: usize,
+    /// What is left for values, kept up to date because every value asks for it.
+    room: usize,
 }
 
 impl<'b> ResponseWriter<'b> {
@@ -72,10 +71,12 @@ impl<'b> ResponseWriter<'b> {
     /// `None` when the count is not in 1 to [`REQUEST_COUNT_MAX`], or `into` is shorter than
     /// [`response_len_min`]`(request_count)`.
     pub fn new(into: &'b mut [u8], columns: &'b mut ResponseColumns, request_count: usize) -> Option<Self> {
-        if request_count == 0 || request_count > REQUEST_COUNT_MAX || into.len() < response_len_min(request_count) {
+        if request_count == 0 || request_count > REQUEST_COUNT_MAX {
             return None;
         }
-        Some(Self { into, columns, request_count, results: Fold::EMPTY, value_lens: Fold::EMPTY, values_len: 0 })
+        let room = into.len().checked_sub(response_len_min(request_count))?;
+        let (results, value_lens) = (Fold::EMPTY, Fold::EMPTY);
+        Some(Self { into, columns, request_count, results, value_lens, values_len: 0, room })
     }
 
     /// How many responses there are so far.
@@ -85,18 +86,14 @@ impl<'b> ResponseWriter<'b> {
 
     /// The longest value that the next response may have, in bytes: what is left when this and every later request
     /// still get their columns at worst. At most [`u16::MAX`]; 0 once every request has its response.
+    #[inline]
     pub const fn room(&self) -> usize {
-        let Some(remaining) = self.request_count.checked_sub(self.count()) else { return 0 };
-        if remaining == 0 {
-            return 0;
-        }
-        let columns_len = columns_len_max(self.request_count, self.value_lens.count() + remaining);
-        let room = self.into.len().saturating_sub(HEADER_LEN + columns_len + self.values_len);
-        if room > u16::MAX as usize { u16::MAX as usize } else { room }
+        if self.room > u16::MAX as usize { u16::MAX as usize } else { self.room }
     }
 
     /// Where the next value goes, [`ResponseWriter::room`] bytes. [`ResponseWriter::push_value`] says how many of them
     /// were used; until then nothing is.
+    #[inline]
     pub fn value_buf(&mut self) -> &mut [u8] {
         let start = HEADER_LEN + self.values_len;
         let end = start + self.room();
@@ -106,6 +103,7 @@ impl<'b> ResponseWriter<'b> {
     /// Answers the next request without a value.
     ///
     /// One response more than there are requests is a bug of the caller, and is ignored.
+    #[inline]
     pub fn push(&mut self, result: ResultCode) {
         let pushed = self.append(result.to_wire(), None);
         debug_assert!(pushed.is_some(), "a response to no request");
@@ -115,6 +113,7 @@ impl<'b> ResponseWriter<'b> {
     ///
     /// A `len` beyond [`ResponseWriter::room`] is a bug of the caller, and makes the response an
     /// [`Error`](ResultCode::Error) without a value.
+    #[inline]
     pub fn push_value(&mut self, result: ResultCode, len: usize) {
         let pushed = match u16::try_from(len) {
             Ok(value_len) if len <= self.room() => self.append(result.to_wire() | VALUE_FLAG, Some(value_len)),
@@ -137,6 +136,7 @@ impl<'b> ResponseWriter<'b> {
         self.write_columns().unwrap_or_default()
     }
 
+    #[inline]
     fn append(&mut self, result: u8, value_len: Option<u16>) -> Option<()> {
         let index = self.count();
         if index >= self.request_count {
@@ -147,14 +147,21 @@ impl<'b> ResponseWriter<'b> {
             *self.columns.value_lens.get_mut(self.value_lens.count())? = U16::new(value_len);
             self.value_lens = self.value_lens.with(value_len);
             self.values_len += usize::from(value_len);
+            self.room = self.room.saturating_sub(usize::from(value_len));
+        } else if self.request_count > 1 {
+            // This one will not need its value length.
+            self.room += VALUE_LEN_LEN;
         }
         self.results = self.results.with(u16::from(result));
+        if self.count() == self.request_count {
+            self.room = 0;
+        }
         Some(())
     }
 
     fn write_columns(&mut self) -> Option<usize> {
-        let results_len = self.results.column_len(1);
-        let value_lens_len = self.value_lens.column_len(size_of::<U16>());
+        let results_len = self.results.column_len(RESULT_LEN);
+        let value_lens_len = self.value_lens.column_len(VALUE_LEN_LEN);
         let columns_len = results_len + value_lens_len;
         let len = HEADER_LEN + columns_len + self.values_len;
         let header = ResponseHeader {

@@ -101,7 +101,7 @@ impl<'a> ResponseFrame<'a> {
     }
 }
 
-/// Checks length and magic (W-C-50) and takes the header off.
+/// Checks magic and length (W-C-50, W-C-58) and takes the header off.
 fn split_header(payload: &[u8], magic: u8, other_direction: u8) -> Result<(WireHeader, &[u8]), NativeError> {
     let got = payload.len();
     let short = NativeError::Short { needed: HEADER_LEN, got };

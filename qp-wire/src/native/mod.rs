@@ -124,7 +124,8 @@ pub fn encode_header(into: &mut [u8], kind: FrameKind, flags: u8, header: FrameH
 /// Pads the frame in the first `len` bytes of `into` to `frame_len` bytes and returns its new length (W-C-53).
 ///
 /// A client that a server does not know gets no answer longer than its request, so it makes its request as long as
-/// the answer that it hopes for. A frame that is long enough stays as it is. No pad is shorter than 2 bytes, so the
+/// the answer that it hopes for (W-C-59); for a batch that means the values and
+/// [`response_len_min`](crate::batch::response_len_min). A frame that is long enough stays as it is. No pad is shorter than 2 bytes, so the
 /// frame may become one byte longer than asked for. `None` when `into` or a datagram is too short for it, or the
 /// frame is padded already.
 pub fn pad(into: &mut [u8], len: usize, frame_len: usize) -> Option<usize> {
