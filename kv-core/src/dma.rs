@@ -82,7 +82,7 @@ pub trait DmaEngine {
 /// Its bytes change at any time and in any order. They are read and written as atomic words only, and what is read is
 /// copied once, then checked, then used.
 pub trait Window {
-    /// The memory, as little-endian words.
+    /// The memory; a word's value is its 8 bytes read as a little-endian number.
     fn words(&self) -> &[AtomicU64];
 }
 

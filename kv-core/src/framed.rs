@@ -16,13 +16,12 @@ pub struct Framed<R: RawPort> {
     raw: R,
     local: Local,
     arrived: Burst<R::Frame>,
-    leaving: Burst<R::Frame>,
 }
 
 impl<R: RawPort> Framed<R> {
     /// The endpoint `local` at a port.
     pub fn new(raw: R, local: Local) -> Self {
-        Self { raw, local, arrived: Burst::new(), leaving: Burst::new() }
+        Self { raw, local, arrived: Burst::new() }
     }
 
     /// The port below.
@@ -35,9 +34,17 @@ impl<R: RawPort> Framed<R> {
 #[derive(Debug)]
 pub struct FramedDatagram<F> {
     raw: F,
+    facts: Facts,
+}
+
+/// What is known of a frame beside its bytes.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
     payload_len: usize,
     source: SocketAddr,
     checksums: Checksums,
+    /// Whether the headers are those of the response already.
+    is_turned: bool,
 }
 
 impl<F: RawFrame> FramedDatagram<F> {
@@ -45,25 +52,34 @@ impl<F: RawFrame> FramedDatagram<F> {
         let datagram = Datagram::decode(raw.bytes())?;
         local.accepts(&datagram)?;
         let source = datagram.source();
-        let (payload_len, checksums) = (datagram.payload().len(), datagram.checksums());
-        Ok(Self { payload_len, source: SocketAddr::new(IpAddr::V4(source.ipv4), source.port), checksums, raw })
+        let facts = Facts {
+            payload_len: datagram.payload().len(),
+            source: SocketAddr::new(IpAddr::V4(source.ipv4), source.port),
+            checksums: datagram.checksums(),
+            is_turned: false,
+        };
+        Ok(Self { raw, facts })
     }
 
-    /// The frame with its headers turned round, ready to leave.
-    fn into_reply(mut self) -> Result<F, DropReason> {
-        let len = reply_headers(self.raw.buf(), self.payload_len, self.checksums).ok_or(DropReason::Long)?;
-        self.raw.set_len(len);
-        Ok(self.raw)
+    /// Turns the headers round, so that the frame can leave.
+    fn turn(&mut self) -> Result<(), DropReason> {
+        if !self.facts.is_turned {
+            let Facts { payload_len, checksums, .. } = self.facts;
+            let len = reply_headers(self.raw.buf(), payload_len, checksums).ok_or(DropReason::Long)?;
+            self.raw.set_len(len);
+            self.facts.is_turned = true;
+        }
+        Ok(())
     }
 }
 
 impl<F: RawFrame> Frame for FramedDatagram<F> {
     fn payload(&self) -> &[u8] {
-        self.raw.bytes().get(HEADERS_LEN..).and_then(|rest| rest.get(..self.payload_len)).unwrap_or_default()
+        self.raw.bytes().get(HEADERS_LEN..).and_then(|rest| rest.get(..self.facts.payload_len)).unwrap_or_default()
     }
 
     fn source(&self) -> SocketAddr {
-        self.source
+        self.facts.source
     }
 
     fn reply_buf(&mut self) -> &mut [u8] {
@@ -71,8 +87,8 @@ impl<F: RawFrame> Frame for FramedDatagram<F> {
     }
 
     fn set_reply(&mut self, len: usize) {
-        self.payload_len = len.min(self.reply_buf().len());
-        self.raw.set_len(HEADERS_LEN + self.payload_len);
+        self.facts.payload_len = len.min(self.reply_buf().len());
+        self.raw.set_len(HEADERS_LEN + self.facts.payload_len);
     }
 }
 
@@ -94,14 +110,19 @@ impl<R: RawPort> PacketPort for Framed<R> {
     }
 
     fn transmit(&mut self, from: &mut Burst<Self::Frame>, drops: &mut DropCounts) {
-        while self.leaving.count() < BURST_COUNT_MAX {
-            let Some(frame) = from.pop() else { break };
-            match frame.into_reply() {
-                // There is room.
-                Ok(raw) => drop(self.leaving.push(raw)),
+        let mut leaving = Burst::new();
+        let mut facts = Burst::new();
+        while let Some(mut frame) = from.pop() {
+            match frame.turn() {
+                // A burst has room for a burst.
+                Ok(()) => drop((leaving.push(frame.raw), facts.push(frame.facts))),
                 Err(reason) => drops.count(reason),
             }
         }
-        self.raw.transmit(&mut self.leaving);
+        self.raw.transmit(&mut leaving);
+        // The first ones have left; the others go back to where they were.
+        while let (Some(raw), Some(facts)) = (leaving.pop_last(), facts.pop_last()) {
+            drop(from.unpop(FramedDatagram { raw, facts }));
+        }
     }
 }

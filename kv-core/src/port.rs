@@ -59,6 +59,11 @@ impl<F> Burst<F> {
         self.frames.pop_front()
     }
 
+    /// Takes the frame that came last.
+    pub fn pop_last(&mut self) -> Option<F> {
+        self.frames.pop_back()
+    }
+
     /// Puts a frame back in front, after a [`pop`](Self::pop) that could not be completed.
     ///
     /// # Errors

@@ -160,6 +160,7 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
                 (false, true) if job.tag < COPY_RETRIES => {
                     job.tag += 1;
                     self.submit(job, counters);
+                    self.end.engine.flush();
                 }
                 (true, false) => {
                     self.pulling = false;
@@ -203,7 +204,7 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
     ) -> Option<OpenedSlot<'a>> {
         let (head, _) = buf.split_first_chunk::<SLOT_HEADER_LEN>()?;
         let (first, second) = head.split_first_chunk::<8>()?;
-        let words = [u64::from_ne_bytes(*first), u64::from_ne_bytes(*second.first_chunk()?)];
+        let words = [u64::from_le_bytes(*first), u64::from_le_bytes(*second.first_chunk()?)];
         let header = qp_wire::qp::SlotHeader::from_words(words);
         if !self.receiver.is_expected(header) {
             return None;

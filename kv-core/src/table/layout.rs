@@ -151,12 +151,12 @@ impl Layout {
     /// An overflow bucket by its number, which starts at 1.
     #[inline]
     pub(super) const fn overflow(&self, number: u32) -> usize {
-        HEADER_WORDS + (self.bucket_count as usize + (number as usize).wrapping_sub(1)) * LINE_WORDS
+        HEADER_WORDS - LINE_WORDS + (self.bucket_count as usize + number as usize) * LINE_WORDS
     }
 
     /// The number of an overflow bucket; the inverse of [`Layout::overflow`].
     pub(super) const fn overflow_number(&self, bucket: usize) -> u32 {
-        (bucket.saturating_sub(HEADER_WORDS) / LINE_WORDS).wrapping_sub(self.bucket_count as usize) as u32 + 1
+        ((bucket + LINE_WORDS - HEADER_WORDS) / LINE_WORDS).saturating_sub(self.bucket_count as usize) as u32
     }
 
     /// The first bucket of every chain.

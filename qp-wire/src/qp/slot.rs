@@ -63,11 +63,10 @@ pub struct SlotHeader {
 }
 
 impl SlotHeader {
-    /// The header in the first two words of a slot, as they were loaded from memory. A reader that polls needs the second
-    /// word only, for [`sequence`](Self::sequence).
+    /// The header in the first two words of a slot; a word is its 8 bytes read as a little-endian number. A reader that
+    /// polls needs the second word only, for [`sequence`](Self::sequence).
     pub const fn from_words(words: [u64; 2]) -> Self {
-        // The bytes of a word are in memory in the CPU's order; the numbers within them are little-endian.
-        let [first, second] = [words[0].to_le(), words[1].to_le()];
+        let [first, second] = words;
         Self { crc: first as u32, len: (first >> 32) as u32, sequence: second as u32, credit: (second >> 32) as u32 }
     }
 }
