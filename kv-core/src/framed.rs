@@ -8,7 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use qp_wire::DropReason;
 use qp_wire::net::{Checksums, Datagram, HEADERS_LEN, Local, reply_headers};
 
-use crate::port::{BURST_COUNT_MAX, Burst, DropCounts, Frame, PacketPort, RawFrame, RawPort};
+use crate::port::{Burst, DropCounts, Frame, PacketPort, RawFrame, RawPort};
 
 /// A [`PacketPort`] at one endpoint of a [`RawPort`].
 #[derive(Debug)]
