@@ -1,0 +1,401 @@
+//! The sections that both programs have, key by key, with their defaults.
+//!
+//! A section's types admit what is right by itself; [`check`](PlanSection::check) adds what depends on other keys. The
+//! annotated example files show every key; a test keeps them equal to the defaults here.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use kv_core::design::{
+    CORE_COUNT_MAX, Design, ENDPOINT_COUNT_MAX, PARTITION_COUNT_MAX, Plan, PlanError, Side, Topology,
+};
+use kv_core::engine::policy::PREFIX_COUNT_MAX;
+use kv_core::ring::{SLOT_COUNT_MAX, SLOT_LEN_MAX, SLOT_LEN_MIN};
+use kv_core::table::ITEM_LEN_HINT_DEFAULT;
+use qp_wire::limits::DATAGRAM_LEN_MAX;
+use serde::{Deserialize, Serialize};
+
+use super::bounded::Bounded;
+use super::byte_size::ByteSize;
+use super::error::{Finding, require};
+use super::pin::Pin;
+use super::prefix::Prefix;
+use crate::idle::IdlePolicy;
+
+const CORES_MAX: u64 = CORE_COUNT_MAX as u64;
+const SLOT_COUNT_LAST: u64 = SLOT_COUNT_MAX as u64;
+const SLOT_LEN_FIRST: u64 = SLOT_LEN_MIN as u64;
+const SLOT_LEN_LAST: u64 = SLOT_LEN_MAX as u64;
+const DATAGRAM_MAX: u64 = DATAGRAM_LEN_MAX as u64;
+/// Leaves a port for the last endpoint.
+const BASE_PORT_MAX: u64 = u16::MAX as u64 - (ENDPOINT_COUNT_MAX as u64 - 1);
+
+/// `[plan]`: how work is divided. Both sides must have the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlanSection {
+    /// Which cores do what.
+    #[serde(with = "design_name")]
+    pub design: Design,
+    /// Host cores that the store uses.
+    pub host_cores: Bounded<u8, 1, CORES_MAX>,
+    /// DPU cores that the store uses, each with one queue pair in offloaded designs.
+    pub dpu_cores: Bounded<u8, 1, CORES_MAX>,
+    /// Host cores that serve beside the processing one in `dual`.
+    pub spare_cores: Bounded<u8, 0, CORES_MAX>,
+    /// Partitions of the store.
+    pub partitions: Bounded<u16, 1, 256>,
+    /// Whether any core may answer reads, in `cpu-only` and `dpu-only`.
+    pub concurrent_read: bool,
+}
+
+impl Default for PlanSection {
+    fn default() -> Self {
+        Self {
+            design: Design::Lat,
+            host_cores: Bounded::default_of(2),
+            dpu_cores: Bounded::default_of(2),
+            spare_cores: Bounded::default_of(1),
+            partitions: Bounded::default_of(16),
+            concurrent_read: false,
+        }
+    }
+}
+
+impl PlanSection {
+    /// The plan that the section asks for.
+    ///
+    /// # Errors
+    /// The key that does not fit the design.
+    pub fn plan(&self) -> Result<Plan, Finding> {
+        let topology = Topology {
+            host_cores: self.host_cores.get(),
+            dpu_cores: self.dpu_cores.get(),
+            spare_cores: self.spare_cores.get(),
+            partitions: self.partitions.get(),
+            concurrent_read: self.concurrent_read,
+        };
+        Plan::new(self.design, topology).map_err(|error| plan_finding(&error))
+    }
+}
+
+fn plan_finding(error: &PlanError) -> Finding {
+    match *error {
+        PlanError::CoreCount { side: Side::Host, .. } => {
+            Finding::new("plan.host_cores", format!("1 to {CORE_COUNT_MAX}"))
+        }
+        PlanError::CoreCount { side: Side::Dpu, .. } => {
+            Finding::new("plan.dpu_cores", format!("1 to {CORE_COUNT_MAX}"))
+        }
+        PlanError::TooFewHostCores { needed, .. } => {
+            let expected = format!("at least plan.dpu_cores = {needed}: `lat` pairs each DPU core with a host core");
+            Finding::new("plan.host_cores", expected)
+        }
+        PlanError::SpareCores { max: 0, .. } => {
+            Finding::new("plan.host_cores", "at least 2: `dual` needs a spare core beside the processing one")
+        }
+        PlanError::SpareCores { max, .. } => {
+            Finding::new("plan.spare_cores", format!("1 to plan.host_cores - 1 = {max} in `dual`"))
+        }
+        PlanError::PartitionCount { min, .. } => {
+            let expected = format!("{min} to {PARTITION_COUNT_MAX}: one or more for each owning core");
+            Finding::new("plan.partitions", expected)
+        }
+    }
+}
+
+mod design_name {
+    use kv_core::design::Design;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(design: &Design, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(design.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Design, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Design::from_name(&name).ok_or_else(|| {
+            let names = Design::ALL.map(|design| format!("`{}`", design.name())).join(", ");
+            de::Error::custom(format!("expected one of {names}"))
+        })
+    }
+}
+
+/// Who copies responses over PCIe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResponseSetting {
+    /// The host writes them into the DPU's window.
+    Push,
+    /// The DPU reads them out of the host's window.
+    Pull,
+}
+
+/// `[queue_pair]`: the rings between the sides. Both sides must have the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueuePairSection {
+    /// Batches in flight; a power of two.
+    pub depth: Bounded<u32, 1, SLOT_COUNT_LAST>,
+    /// Bytes of a request slot; a multiple of 64.
+    pub request_slot_len: Bounded<u32, SLOT_LEN_FIRST, SLOT_LEN_LAST>,
+    /// Bytes of a response slot; a multiple of 64.
+    pub response_slot_len: Bounded<u32, SLOT_LEN_FIRST, SLOT_LEN_LAST>,
+    /// Who copies responses.
+    pub response: ResponseSetting,
+    /// Bytes at which a batch leaves without waiting for more.
+    pub flush_len: Bounded<u32, 1, SLOT_LEN_LAST>,
+    /// Microseconds after which a batch leaves however small it is.
+    pub flush_us: Bounded<u32, 0, 10_000>,
+}
+
+impl Default for QueuePairSection {
+    fn default() -> Self {
+        Self {
+            depth: Bounded::default_of(4),
+            request_slot_len: Bounded::default_of(16 * 1024),
+            response_slot_len: Bounded::default_of(64 * 1024),
+            response: ResponseSetting::Push,
+            flush_len: Bounded::default_of(1024),
+            flush_us: Bounded::default_of(5),
+        }
+    }
+}
+
+impl QueuePairSection {
+    /// What a slot has beside the body of one frame: the slot's own header, rounded up to the unit of copies.
+    const SLOT_OVERHEAD: u32 = 64;
+
+    fn check(&self, frame_len_max: u16) -> Result<(), Finding> {
+        require(self.depth.get().is_power_of_two(), "queue_pair.depth", "a power of two from 1 to 64")?;
+        let fits = u32::from(frame_len_max) + Self::SLOT_OVERHEAD;
+        let slot_lens = [
+            ("queue_pair.request_slot_len", self.request_slot_len.get()),
+            ("queue_pair.response_slot_len", self.response_slot_len.get()),
+        ];
+        for (key, slot_len) in slot_lens {
+            require(slot_len % 64 == 0, key, "a multiple of 64")?;
+            require(slot_len >= fits, key, format!("at least network.frame_len_max + 64 = {fits}"))?;
+        }
+        let longest = self.request_slot_len.get();
+        require(
+            self.flush_len.get() <= longest,
+            "queue_pair.flush_len",
+            format!("at most queue_pair.request_slot_len = {longest}"),
+        )
+    }
+}
+
+/// `[network]`: where clients reach this side, and who they may be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetworkSection {
+    /// The address that clients send to.
+    pub address: Ipv4Addr,
+    /// The UDP port of endpoint 0; endpoint n has this port + n. 0: whatever port is free.
+    pub base_port: Bounded<u16, 0, BASE_PORT_MAX>,
+    /// Frame buffers of each core.
+    pub buffers: Bounded<u32, 64, 65_536>,
+    /// Bytes of the longest UDP payload.
+    pub frame_len_max: Bounded<u16, 512, DATAGRAM_MAX>,
+    /// Sources whose responses may be longer than their requests.
+    pub allow: Vec<Prefix>,
+    /// Whether an empty `allow` is meant.
+    pub open: bool,
+    /// Sources that may RESET the store.
+    pub administrators: Vec<Prefix>,
+}
+
+impl Default for NetworkSection {
+    fn default() -> Self {
+        Self {
+            address: Ipv4Addr::LOCALHOST,
+            base_port: Bounded::default_of(7600),
+            buffers: Bounded::default_of(512),
+            frame_len_max: Bounded::default_of(8972),
+            allow: "127.0.0.0/8".parse().into_iter().collect(),
+            open: false,
+            administrators: Vec::new(),
+        }
+    }
+}
+
+impl NetworkSection {
+    fn check(&self, plan: &Plan) -> Result<(), Finding> {
+        let single = !self.address.is_multicast() && !self.address.is_broadcast();
+        require(single, "network.address", "the one IPv4 address that clients send to")?;
+        // Clients learn the addresses of both sides from either one.
+        let on_both = plan.has_ports(Side::Host) && plan.has_ports(Side::Dpu);
+        let known = !on_both || !self.address.is_unspecified();
+        let expected = format!("the one IPv4 address that clients send to: in `{}` both sides", plan.design().name());
+        require(known, "network.address", format!("{expected} have some"))?;
+        let meant = self.open || !self.allow.is_empty();
+        require(meant, "network.allow", "at least one prefix, or network.open = true")?;
+        let contradiction = self.open && !self.allow.is_empty();
+        require(!contradiction, "network.open", "false, since network.allow is not empty")?;
+        let count = format!("at most {PREFIX_COUNT_MAX} prefixes");
+        require(self.allow.len() <= PREFIX_COUNT_MAX, "network.allow", &count)?;
+        require(self.administrators.len() <= PREFIX_COUNT_MAX, "network.administrators", &count)
+    }
+}
+
+/// What a full table does with a new item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TableMode {
+    /// Refuses it: nothing that was acknowledged is ever dropped.
+    Store,
+    /// Drops the oldest items.
+    Cache,
+}
+
+/// `[table]`: the items, on the sides that own partitions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TableSection {
+    /// Memory of all partitions of this side together.
+    pub memory: ByteSize,
+    /// What a full table does with a new item.
+    pub mode: TableMode,
+    /// Bytes of a typical key and value together; sizes the index.
+    pub item_len_hint: Bounded<u32, 2, DATAGRAM_MAX>,
+    /// Whether to ask for huge pages; without any, ordinary ones serve.
+    pub huge_pages: bool,
+}
+
+impl Default for TableSection {
+    fn default() -> Self {
+        Self {
+            memory: ByteSize::from_mib(256),
+            mode: TableMode::Store,
+            item_len_hint: Bounded::default_of(ITEM_LEN_HINT_DEFAULT as u32),
+            huge_pages: true,
+        }
+    }
+}
+
+impl TableSection {
+    /// Least memory of one partition, in bytes.
+    const PARTITION_BYTES_MIN: u64 = 64 << 10;
+
+    fn check(&self, partitions: u16) -> Result<(), Finding> {
+        let least = ByteSize::from_bytes(Self::PARTITION_BYTES_MIN * u64::from(partitions));
+        let enough = least <= self.memory && self.memory <= ByteSize::from_mib(1 << 24);
+        require(enough, "table.memory", format!("{least} (64KiB for each of {partitions} partitions) to 16TiB"))
+    }
+}
+
+/// `[cores]`: the threads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CoresSection {
+    /// Which CPU each core's thread stays on.
+    pub pin: Pin,
+}
+
+impl Default for CoresSection {
+    fn default() -> Self {
+        Self { pin: Pin::No }
+    }
+}
+
+impl CoresSection {
+    fn check(&self, core_count: u8) -> Result<(), Finding> {
+        match &self.pin {
+            Pin::Listed(cpus) if cpus.len() < usize::from(core_count) => {
+                Err(Finding::new("cores.pin", format!("at least {core_count} CPUs, one for each core of this side")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `[idle]`: how a core without work gives way. It spins, then offers its CPU to others, then sleeps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IdleSection {
+    /// Microseconds since the last work for which a core keeps looking.
+    pub spin_us: Bounded<u32, 0, 1_000_000>,
+    /// Microseconds after that for which it offers its CPU to others between looks.
+    pub yield_us: Bounded<u32, 0, 1_000_000>,
+    /// Milliseconds of the longest sleep; 0: never sleep.
+    pub sleep_ms: Bounded<u32, 0, 100>,
+}
+
+impl Default for IdleSection {
+    fn default() -> Self {
+        let IdlePolicy { spin_us, yield_us, sleep_ms } = IdlePolicy::SHARED;
+        Self {
+            spin_us: Bounded::default_of(spin_us as u32),
+            yield_us: Bounded::default_of(yield_us as u32),
+            sleep_ms: Bounded::default_of(sleep_ms as u32),
+        }
+    }
+}
+
+impl IdleSection {
+    /// The policy that the section asks for.
+    pub fn policy(&self) -> IdlePolicy {
+        IdlePolicy {
+            spin_us: self.spin_us.get().into(),
+            yield_us: self.yield_us.get().into(),
+            sleep_ms: self.sleep_ms.get().into(),
+        }
+    }
+}
+
+/// `[counters]`: where others read what is counted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CountersSection {
+    /// A link to the counters, made at start and removed at the end; empty: none.
+    pub file: PathBuf,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What ends the program or a queue pair.
+    Error,
+    /// What works worse than it could.
+    Warn,
+    /// Start, stop and epochs.
+    Info,
+    /// Each step of set-up.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogSection {
+    /// How much.
+    pub level: LogLevel,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { level: LogLevel::Info }
+    }
+}
+
+/// Checks what sections expect of each other.
+pub(super) fn check_together(
+    side: Side,
+    plan: &PlanSection,
+    queue_pair: &QueuePairSection,
+    network: &NetworkSection,
+    table: &TableSection,
+    cores: &CoresSection,
+) -> Result<(), Finding> {
+    let made = plan.plan()?;
+    network.check(&made)?;
+    queue_pair.check(network.frame_len_max.get())?;
+    table.check(plan.partitions.get())?;
+    cores.check(made.core_count(side))
+}
