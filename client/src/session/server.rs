@@ -1,0 +1,305 @@
+//! One server: who it says it is, and which way requests for it go.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use kv_core::hash::KeyHash;
+use qp_wire::limits::{DATAGRAM_LEN_MAX, KEY_LEN_MAX, VALUE_LEN_MAX};
+use qp_wire::native::{Endpoint, HEADER_LEN, Identity};
+use qp_wire::{Operation, batch};
+
+use super::ask::Ask;
+use super::gather::{Gather, Room};
+use super::peer::{PeerId, Peers};
+use crate::error::{SubmitError, TooLarge};
+
+/// A server's place in the list of servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerId(pub u16);
+
+/// What a server says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// The address at which it was asked.
+    pub address: SocketAddr,
+    /// The number of this life of the server.
+    pub server_id: u64,
+    /// Counts the changes of what follows.
+    pub epoch: u32,
+    /// The number of its design.
+    pub design: u8,
+    /// Whether any endpoint takes reads of any key.
+    pub concurrent_read: bool,
+    /// Whether every partition has an endpoint.
+    pub complete: bool,
+    /// Longest frame in either direction, in bytes of UDP payload.
+    pub frame_len_max: usize,
+    /// Longest value, in bytes.
+    pub value_len_max: usize,
+    /// Longest key, in bytes.
+    pub key_len_max: usize,
+    /// How many partitions it has.
+    pub partition_count: usize,
+    /// Where it takes requests.
+    pub endpoints: Vec<SocketAddr>,
+}
+
+/// The route of requests that nobody is known to take.
+const LIMBO: u8 = 0;
+
+/// How long an answer may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowance {
+    /// Nothing has shown it yet.
+    Untested,
+    /// As long as a frame may be.
+    Frame,
+    /// As long as the request: the server does not know this machine, and so it is padded (W-C-53).
+    Request,
+}
+
+/// Endpoints that take the same requests, and the requests that wait for the next frame to one of them.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) gather: Gather,
+    peers: Vec<PeerId>,
+    next: usize,
+}
+
+impl Route {
+    fn new(peers: Vec<PeerId>) -> Self {
+        Self { gather: Gather::new(), peers, next: 0 }
+    }
+
+    /// The endpoint whose turn it is.
+    pub(super) fn next_peer(&mut self) -> Option<PeerId> {
+        let peer = self.peers.get(self.next).or(self.peers.first()).copied();
+        self.next = if self.next + 1 < self.peers.len() { self.next + 1 } else { 0 };
+        peer
+    }
+}
+
+/// What an answer about itself changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing.
+    None,
+    /// Something: requests may have to go elsewhere.
+    Told,
+    /// It is another life of the server: what was sent to the last one will not be answered.
+    Restarted,
+}
+
+/// One server.
+#[derive(Debug)]
+pub(super) struct Server {
+    address: SocketAddr,
+    info: Option<ServerInfo>,
+    owners: Vec<u8>,
+    endpoints: Vec<Endpoint>,
+    routes: Vec<Route>,
+    /// The route of each partition's writes.
+    partition_routes: Vec<u8>,
+    /// The route of all reads, if any endpoint takes them.
+    read_route: Option<u8>,
+    pub(super) ask: Ask,
+    pub(super) allowance: Allowance,
+    /// How long the values of late were, the longer ones remembered longer.
+    value_len_expected: usize,
+    /// The version that it speaks, if that is not ours.
+    pub(super) foreign_version: Option<u8>,
+    /// How often the system said that nothing listens at its address, since its last answer.
+    pub(super) unreachable: u32,
+}
+
+impl Server {
+    pub(super) fn new(address: SocketAddr, batch_id: u32) -> Self {
+        Self {
+            address,
+            info: None,
+            owners: Vec::new(),
+            endpoints: Vec::new(),
+            routes: vec![Route::new(Vec::new())],
+            partition_routes: Vec::new(),
+            read_route: None,
+            ask: Ask::new(batch_id),
+            allowance: Allowance::Untested,
+            value_len_expected: 0,
+            foreign_version: None,
+            unreachable: 0,
+        }
+    }
+
+    /// Where it is asked who it is.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it said about itself.
+    pub(super) const fn info(&self) -> Option<&ServerInfo> {
+        self.info.as_ref()
+    }
+
+    /// Whether requests for this operation can be sent to it at all.
+    ///
+    /// # Errors
+    /// [`SubmitError::NoKey`] and [`SubmitError::TooLarge`].
+    pub(super) fn check(&self, key: &[u8], operation: &Operation<'_>) -> Result<(), SubmitError> {
+        if key.is_empty() && operation.opcode().has_key() {
+            return Err(SubmitError::NoKey);
+        }
+        let (key_len_max, value_len_max) = self
+            .info
+            .as_ref()
+            .map_or((KEY_LEN_MAX, VALUE_LEN_MAX), |info| (info.key_len_max, info.value_len_max.min(VALUE_LEN_MAX)));
+        if key.len() > key_len_max {
+            return Err(TooLarge::Key { len: key.len(), max: key_len_max }.into());
+        }
+        let value_len = stored_len(operation);
+        if value_len > value_len_max {
+            return Err(TooLarge::Value { len: value_len, max: value_len_max }.into());
+        }
+        let frame_len = HEADER_LEN + batch::HEADER_LEN + key.len() + operation.value_len();
+        if frame_len > self.frame_len_max() {
+            return Err(TooLarge::Frame { len: frame_len, max: self.frame_len_max() }.into());
+        }
+        Ok(())
+    }
+
+    /// What bounds its frames, of which none shall have more than `count_max` requests.
+    pub(super) fn room(&self, count_max: usize) -> Room {
+        Room { frame_len_max: self.frame_len_max(), count_max, value_len_expected: self.value_len_expected }
+    }
+
+    /// Longest frame, in bytes.
+    pub(super) fn frame_len_max(&self) -> usize {
+        self.info.as_ref().map_or(DATAGRAM_LEN_MAX, |info| info.frame_len_max.min(DATAGRAM_LEN_MAX))
+    }
+
+    /// Remembers how long the value of a GET was.
+    pub(super) fn saw_value(&mut self, len: usize) {
+        self.value_len_expected = len.max(self.value_len_expected - self.value_len_expected.div_ceil(64));
+    }
+
+    /// Whether a value has been seen yet.
+    pub(super) const fn knows_values(&self) -> bool {
+        self.value_len_expected > 0
+    }
+
+    /// The route of a request.
+    pub(super) fn route_of(&self, hash: KeyHash, is_read: bool) -> u8 {
+        if is_read && let Some(route) = self.read_route {
+            return route;
+        }
+        // At most 256 partitions, so the count fits.
+        let partition = hash.partition(self.partition_routes.len() as u16);
+        self.partition_routes.get(usize::from(partition.0)).copied().unwrap_or(LIMBO)
+    }
+
+    pub(super) fn route_mut(&mut self, route: u8) -> &mut Route {
+        let index = usize::from(route);
+        // A number of a route is never older than the routes themselves.
+        debug_assert!(index < self.routes.len(), "no route {route}");
+        let index = if index < self.routes.len() { index } else { usize::from(LIMBO) };
+        &mut self.routes[index]
+    }
+
+    /// The numbers of all routes.
+    pub(super) fn routes(&self) -> std::ops::Range<u8> {
+        0..self.routes.len() as u8
+    }
+
+    /// Whether one of its routes leads to an endpoint.
+    pub(super) fn names(&self, peer: PeerId) -> bool {
+        self.routes.iter().any(|route| route.peers.contains(&peer))
+    }
+
+    /// What `identity` changes.
+    pub(super) fn change(&self, identity: &Identity<'_>) -> Change {
+        let Some(info) = &self.info else { return Change::Told };
+        if info.server_id != identity.server_id {
+            return Change::Restarted;
+        }
+        let known = Identity {
+            server_id: info.server_id,
+            epoch: info.epoch,
+            design: info.design,
+            concurrent_read: info.concurrent_read,
+            complete: info.complete,
+            frame_len_max: identity.frame_len_max,
+            value_len_max: identity.value_len_max,
+            key_len_max: identity.key_len_max,
+            owners: &self.owners,
+            endpoints: &self.endpoints,
+        };
+        let same_limits = info.frame_len_max == usize::from(identity.frame_len_max)
+            && info.value_len_max == usize::from(identity.value_len_max)
+            && info.key_len_max == usize::from(identity.key_len_max);
+        if known == *identity && same_limits { Change::None } else { Change::Told }
+    }
+
+    /// Believes `identity`. Every gather must be empty, since the routes are new.
+    pub(super) fn adopt(&mut self, identity: &Identity<'_>, peers: &mut Peers, round_trip: Duration) {
+        debug_assert!(self.routes.iter().all(|route| route.gather.is_empty()), "requests on an old route");
+        let addresses: Vec<SocketAddr> =
+            identity.endpoints.iter().map(|endpoint| endpoint_address(endpoint, self.address)).collect();
+        let peer_ids: Vec<Option<PeerId>> =
+            addresses.iter().map(|&address| peers.intern(address, round_trip)).collect();
+        self.set_routes(identity, &peer_ids);
+        self.owners = identity.owners.to_vec();
+        self.endpoints = identity.endpoints.to_vec();
+        self.allowance = Allowance::Untested;
+        self.info = Some(ServerInfo {
+            address: self.address,
+            server_id: identity.server_id,
+            epoch: identity.epoch,
+            design: identity.design,
+            concurrent_read: identity.concurrent_read,
+            complete: identity.complete,
+            frame_len_max: usize::from(identity.frame_len_max),
+            value_len_max: usize::from(identity.value_len_max),
+            key_len_max: usize::from(identity.key_len_max),
+            partition_count: identity.owners.len(),
+            endpoints: addresses,
+        });
+    }
+
+    /// One route for each owner that has endpoints, one for reads if every endpoint takes them.
+    fn set_routes(&mut self, identity: &Identity<'_>, peers: &[Option<PeerId>]) {
+        self.routes.truncate(1);
+        let mut route_of_label = [LIMBO; 256];
+        for (endpoint, peer) in identity.endpoints.iter().zip(peers) {
+            let Some(peer) = *peer else { continue };
+            let route = &mut route_of_label[usize::from(endpoint.label())];
+            if *route == LIMBO {
+                // At most 32 endpoints, so the number fits.
+                *route = self.routes.len() as u8;
+                self.routes.push(Route::new(Vec::new()));
+            }
+            self.routes[usize::from(*route)].peers.push(peer);
+        }
+        self.partition_routes = identity.owners.iter().map(|&label| route_of_label[usize::from(label)]).collect();
+        self.read_route = None;
+        let all: Vec<PeerId> = peers.iter().copied().flatten().collect();
+        if identity.concurrent_read && !all.is_empty() {
+            self.read_route = Some(self.routes.len() as u8);
+            self.routes.push(Route::new(all));
+        }
+    }
+}
+
+/// The address of an endpoint of the server that was asked at `asked`.
+fn endpoint_address(endpoint: &Endpoint, asked: SocketAddr) -> SocketAddr {
+    let ip = endpoint.ipv4().map_or(asked.ip(), |octets| IpAddr::V4(Ipv4Addr::from(octets)));
+    SocketAddr::new(ip, endpoint.udp_port())
+}
+
+/// The longest value that the operation compares or stores, in bytes.
+fn stored_len(operation: &Operation<'_>) -> usize {
+    match operation {
+        Operation::Add { value, .. } | Operation::Set { value, .. } => value.len(),
+        Operation::CompareAndSet { expected, new, .. } => expected.len().max(new.len()),
+        Operation::Append { suffix } => suffix.len(),
+        _ => 0,
+    }
+}
