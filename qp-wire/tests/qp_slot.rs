@@ -108,11 +108,11 @@ fn an_empty_slot_is_refused() {
     assert_eq!(open_as(&[0; 64], &stamp), Err(SlotError::Len { len: 0, len_max: 64 }));
 }
 
-/// A reader polls two words, in the CPU's own byte order.
+/// A reader polls words, each the little-endian number that its bytes are.
 #[test]
 fn the_header_can_be_read_from_words() {
     let slot = sealed(b"runs", &STAMP);
-    let word = |at: usize| u64::from_ne_bytes(slot[at..at + 8].try_into().expect("8 bytes"));
+    let word = |at: usize| u64::from_le_bytes(slot[at..at + 8].try_into().expect("8 bytes"));
     let header = SlotHeader::from_words([word(0), word(8)]);
     let crc = u32::from_le_bytes(slot[..4].try_into().expect("4 bytes"));
     let expected = SlotHeader { crc, len: 20, sequence: STAMP.sequence, credit: STAMP.credit };
