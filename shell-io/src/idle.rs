@@ -10,20 +10,23 @@
 //! ```
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use arch::{Tick, TickRate};
+use kv_core::engine::Waiting;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::dma::Wake;
 use crate::memory::Region;
 
-/// Longest sleep of a core that waits for copies while packets may come too, which cannot wake it then. Copies in
-/// flight come back far sooner than this, or not at all.
-pub const COPY_WAIT_MAX: Duration = Duration::from_millis(1);
+pub use kv_core::engine::Waiting as WaitsFor;
+
+/// Longest sleep of a core on one of its sources while another may bring work too, which cannot wake it then. Copies
+/// in flight come back far sooner than this, or not at all; a network takes packets again far sooner than this.
+pub const ONE_SOURCE_WAIT_MAX: Duration = Duration::from_millis(1);
 
 /// When to stop spinning and when to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,15 +114,6 @@ impl Idle {
     }
 }
 
-/// What can bring a core its next work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitsFor {
-    /// Packets only: none of its copies or batches is under way.
-    Packets,
-    /// A copy of the peer's, and perhaps packets.
-    Copies,
-}
-
 /// What a core waits on when it sleeps: a socket, the doorbell of its region, or the one of both that will bring work
 /// first.
 #[derive(Debug)]
@@ -156,28 +150,32 @@ impl Sleeper {
         Ok(Self { sources: Sources::Both(socket.as_fd().try_clone_to_owned()?, own) })
     }
 
-    /// Sleeps until the next packet or copy, or until the time is over.
+    /// Sleeps until there is what the core waits for, or until the time is over. `waiting` is what its last turn said.
     ///
-    /// A core with both sources waits on one of them. With copies under way that is the doorbell, and for
-    /// [`COPY_WAIT_MAX`] at most, since a packet does not ring it; otherwise it is the socket. `has_work` is one more
+    /// A core with both sources waits on one of them: with copies under way on the doorbell, otherwise on the socket.
+    /// Where the other source may bring work too, it sleeps for [`ONE_SOURCE_WAIT_MAX`] at most. `has_work` is one more
     /// look for work; it is taken after the doorbell was told of the sleep, so that a copy that arrives just now is not
     /// missed. A socket needs no such look.
-    pub fn sleep(&self, waits_for: WaitsFor, timeout: Duration, has_work: impl FnOnce() -> bool) -> Wake {
-        match (&self.sources, waits_for) {
-            (Sources::Packets(socket), _) | (Sources::Both(socket, _), WaitsFor::Packets) => {
-                wait_for_packets(socket.as_fd(), timeout)
+    pub fn sleep(&self, waiting: Waiting, timeout: Duration, has_work: impl FnOnce() -> bool) -> Wake {
+        let short = timeout.min(ONE_SOURCE_WAIT_MAX);
+        match (&self.sources, waiting) {
+            (Sources::Packets(socket), Waiting::Wire) => wait_for_socket(socket, PollFlags::OUT, timeout),
+            (Sources::Both(socket, _), Waiting::Wire) => wait_for_socket(socket, PollFlags::OUT, short),
+            (Sources::Packets(socket), _) | (Sources::Both(socket, _), Waiting::Packets) => {
+                wait_for_socket(socket, PollFlags::IN, timeout)
             }
             (Sources::Copies(own), _) => own.doorbell().wait(timeout, has_work),
-            (Sources::Both(_, own), WaitsFor::Copies) => own.doorbell().wait(timeout.min(COPY_WAIT_MAX), has_work),
+            (Sources::Both(_, own), Waiting::Copies) => own.doorbell().wait(short, has_work),
         }
     }
 }
 
-/// Sleeps until the socket has something to receive, an error included, which the next receive takes away.
-fn wait_for_packets(socket: BorrowedFd<'_>, timeout: Duration) -> Wake {
+/// Sleeps until the socket has something to give, or room to take. An error counts as either; the next call to the
+/// socket takes it away.
+fn wait_for_socket(socket: &OwnedFd, event: PollFlags, timeout: Duration) -> Wake {
     // A time that the kernel cannot express is longer than anybody waits.
     let timeout = timeout.try_into().ok();
-    match poll(&mut [PollFd::from_borrowed_fd(socket, PollFlags::IN)], timeout.as_ref()) {
+    match poll(&mut [PollFd::new(socket, event)], timeout.as_ref()) {
         Ok(0) => Wake::TimedOut,
         _ => Wake::Called,
     }
@@ -283,12 +281,21 @@ mod tests {
         let (own, peer) = sockets();
         for sleeper in [Sleeper::for_packets(&own), Sleeper::for_both(&own, region())] {
             let sleeper = sleeper.expect("a sleeper");
-            assert_eq!(sleeper.sleep(WaitsFor::Packets, SHORT, || false), Wake::TimedOut);
+            assert_eq!(sleeper.sleep(Waiting::Packets, SHORT, || false), Wake::TimedOut);
             thread::scope(|scope| {
                 scope.spawn(|| peer.send(&[1]).expect("a packet"));
-                assert_eq!(sleeper.sleep(WaitsFor::Packets, FOREVER, || false), Wake::Called);
+                assert_eq!(sleeper.sleep(Waiting::Packets, FOREVER, || false), Wake::Called);
             });
             own.recv(&mut [0]).expect("the packet");
+        }
+    }
+
+    #[test]
+    fn a_core_that_waits_for_the_wire_wakes_when_it_takes_packets() {
+        let (own, _) = sockets();
+        for sleeper in [Sleeper::for_packets(&own), Sleeper::for_both(&own, region())] {
+            let sleeper = sleeper.expect("a sleeper");
+            assert_eq!(sleeper.sleep(Waiting::Wire, FOREVER, || false), Wake::Called);
         }
     }
 
@@ -296,16 +303,16 @@ mod tests {
     fn a_ring_wakes_a_core_that_waits_for_copies() {
         let own = region();
         let sleeper = Sleeper::for_copies(Arc::clone(&own));
-        assert_eq!(sleeper.sleep(WaitsFor::Copies, SHORT, || false), Wake::TimedOut);
-        assert_eq!(sleeper.sleep(WaitsFor::Copies, FOREVER, || true), Wake::Work);
-        for waits_for in [WaitsFor::Copies, WaitsFor::Packets] {
+        assert_eq!(sleeper.sleep(Waiting::Copies, SHORT, || false), Wake::TimedOut);
+        assert_eq!(sleeper.sleep(Waiting::Copies, FOREVER, || true), Wake::Work);
+        for waiting in [Waiting::Copies, Waiting::Packets] {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     while !own.doorbell().ring() {
                         thread::yield_now();
                     }
                 });
-                assert_eq!(sleeper.sleep(waits_for, FOREVER, || false), Wake::Called);
+                assert_eq!(sleeper.sleep(waiting, FOREVER, || false), Wake::Called);
             });
         }
     }
@@ -315,9 +322,9 @@ mod tests {
         let ((own, peer), region) = (sockets(), region());
         let sleeper = Sleeper::for_both(&own, Arc::clone(&region)).expect("a sleeper");
         peer.send(&[1]).expect("a packet");
-        assert_eq!(sleeper.sleep(WaitsFor::Copies, FOREVER, || false), Wake::TimedOut);
-        assert_eq!(sleeper.sleep(WaitsFor::Packets, FOREVER, || false), Wake::Called);
-        let rung = sleeper.sleep(WaitsFor::Copies, FOREVER, || {
+        assert_eq!(sleeper.sleep(Waiting::Copies, FOREVER, || false), Wake::TimedOut);
+        assert_eq!(sleeper.sleep(Waiting::Packets, FOREVER, || false), Wake::Called);
+        let rung = sleeper.sleep(Waiting::Copies, FOREVER, || {
             region.doorbell().ring();
             false
         });

@@ -6,14 +6,20 @@
 //! * [`port`]: where packets come from; a kernel socket.
 //! * [`dma`]: copies to the other side; shared memory of two processes.
 //! * [`memory`]: memory for tables, and memory that a peer process maps.
+//! * [`config`]: what users configure, and what they are told when it is wrong.
+//! * [`control`]: how the two sides meet, over TCP.
 //! * [`clock`], [`idle`], [`lcore`]: time, waiting without waste, and which CPU a thread runs on.
 //!
 //! Opening may fail, with an error that names what was asked for and what to do; running may not. `unsafe` is allowed
 //! in this crate alone, file by file, each with its reason.
 
 #![deny(unsafe_code)]
+// The models in `tests/*_loom.rs` take single files of this crate; the whole of it needs a real operating system.
+#![cfg(not(loom))]
 
 pub mod clock;
+pub mod config;
+pub mod control;
 pub mod dma;
 pub mod idle;
 pub mod lcore;

@@ -19,14 +19,14 @@
 //! fences each side could look before its own store is visible to the other (on x86-64 too: a store waits in the store
 //! buffer while later loads go ahead), and both would see nothing.
 //!
+//! `tests/doorbell_loom.rs` shows both, with the code below.
+//!
 //! The word is in memory that the peer can write, so a false value must do no harm: the sleeper comes back too early,
 //! or sleeps until its time is over.
 
-use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::thread::futex;
+use super::sleep_word::{AtomicU32, Ordering, fence, wait, wake};
 
 const AWAKE: u32 = 0;
 const ASLEEP: u32 = 1;
@@ -60,8 +60,7 @@ impl<'a> Doorbell<'a> {
         if self.word.load(Ordering::Relaxed) == AWAKE || self.word.swap(AWAKE, Ordering::Relaxed) == AWAKE {
             return false;
         }
-        // Nothing can be done about an error, and none is possible: the word is a word, and one waiter is one waiter.
-        let _ = futex::wake(self.word, futex::Flags::empty(), 1);
+        wake(self.word);
         true
     }
 
@@ -70,113 +69,17 @@ impl<'a> Doorbell<'a> {
     pub fn wait(&self, timeout: Duration, has_work: impl FnOnce() -> bool) -> Wake {
         self.word.store(ASLEEP, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let wake = if has_work() { Wake::Work } else { self.sleep(timeout) };
+        let cause = match has_work() {
+            true => Wake::Work,
+            false if wait(self.word, ASLEEP, timeout) => Wake::Called,
+            false => Wake::TimedOut,
+        };
         self.word.store(AWAKE, Ordering::Relaxed);
-        wake
-    }
-
-    fn sleep(&self, timeout: Duration) -> Wake {
-        // A time that the kernel cannot express is longer than anybody waits.
-        let timeout = timeout.try_into().ok();
-        // Not private: the waker is another process. `AGAIN` means that it was faster than we.
-        match futex::wait(self.word, futex::Flags::empty(), ASLEEP, timeout.as_ref()) {
-            Err(Errno::TIMEDOUT) => Wake::TimedOut,
-            _ => Wake::Called,
-        }
+        cause
     }
 
     /// Whether the owner has announced that it goes to sleep.
     pub fn is_asleep(&self) -> bool {
         self.word.load(Ordering::Relaxed) != AWAKE
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicU64;
-    use std::thread;
-
-    use super::*;
-
-    /// Longer than any test should take: who waits so long has lost a wake-up.
-    const FOREVER: Duration = Duration::from_secs(60);
-
-    #[test]
-    fn nobody_is_woken_who_is_awake() {
-        let word = AtomicU32::new(AWAKE);
-        assert!(!Doorbell::new(&word).ring());
-    }
-
-    #[test]
-    fn work_that_arrives_before_the_sleep_prevents_it() {
-        let word = AtomicU32::new(AWAKE);
-        let doorbell = Doorbell::new(&word);
-        let wake = doorbell.wait(FOREVER, || {
-            assert!(doorbell.is_asleep(), "announced before looking");
-            true
-        });
-        assert_eq!(wake, Wake::Work);
-        assert!(!doorbell.is_asleep());
-    }
-
-    #[test]
-    fn a_ring_between_the_look_and_the_sleep_prevents_it() {
-        let word = AtomicU32::new(AWAKE);
-        let doorbell = Doorbell::new(&word);
-        let wake = doorbell.wait(FOREVER, || {
-            assert!(doorbell.ring());
-            false
-        });
-        assert_eq!(wake, Wake::Called);
-    }
-
-    #[test]
-    fn a_sleeper_that_nobody_calls_wakes_by_itself() {
-        let word = AtomicU32::new(AWAKE);
-        let doorbell = Doorbell::new(&word);
-        assert_eq!(doorbell.wait(Duration::from_millis(1), || false), Wake::TimedOut);
-        assert!(!doorbell.is_asleep());
-        assert_eq!(doorbell.wait(Duration::ZERO, || false), Wake::TimedOut);
-    }
-
-    #[test]
-    fn a_false_value_in_the_word_neither_hangs_nor_panics() {
-        let word = AtomicU32::new(AWAKE);
-        let doorbell = Doorbell::new(&word);
-        let wake = doorbell.wait(FOREVER, || {
-            word.store(0xDEAD_BEEF, Ordering::Relaxed);
-            false
-        });
-        assert_eq!(wake, Wake::Called);
-        word.store(0xDEAD_BEEF, Ordering::Relaxed);
-        assert!(doorbell.ring());
-        assert!(!doorbell.is_asleep());
-    }
-
-    #[test]
-    fn no_wake_up_is_lost_between_two_threads() {
-        const ROUND_COUNT: u64 = 20_000;
-        let (bells, data) = ([AtomicU32::new(AWAKE), AtomicU32::new(AWAKE)], [AtomicU64::new(0), AtomicU64::new(0)]);
-        let play = |own: usize| {
-            let (mine, theirs) = (&data[own], &data[1 - own]);
-            for round in 1..=ROUND_COUNT {
-                if own == 0 {
-                    theirs.store(round, Ordering::Relaxed);
-                    Doorbell::new(&bells[1]).ring();
-                }
-                while mine.load(Ordering::Relaxed) < round {
-                    let wake = Doorbell::new(&bells[own]).wait(FOREVER, || mine.load(Ordering::Relaxed) >= round);
-                    assert_ne!(wake, Wake::TimedOut, "round {round} of player {own}");
-                }
-                if own == 1 {
-                    theirs.store(round, Ordering::Relaxed);
-                    Doorbell::new(&bells[0]).ring();
-                }
-            }
-        };
-        thread::scope(|scope| {
-            scope.spawn(|| play(1));
-            play(0);
-        });
     }
 }

@@ -5,6 +5,7 @@
 
 mod doorbell;
 mod shared_memory;
+mod sleep_word;
 
 pub use doorbell::{Doorbell, Wake};
 pub use shared_memory::{EngineOpenError, SharedBuf, SharedMemoryEngine, SharedWindow, WindowError};

@@ -11,11 +11,12 @@ mod mmsg;
 
 use std::fmt;
 use std::io;
+use std::iter;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use kv_core::port::{Burst, DropCounts, Frame, PacketPort};
+use kv_core::port::{BURST_COUNT_MAX, Burst, DropCounts, Frame, PacketPort};
 use qp_wire::DropReason;
 use qp_wire::limits::DATAGRAM_LEN_MAX;
 use rustix::net::sockopt;
@@ -137,8 +138,9 @@ impl UdpPort {
         let Self { socket, pool, heads, .. } = self;
         let received =
             pool.peek(count_max, |buffers| mmsg::receive(socket, buffers.map(|buffer| &mut **buffer), heads))?;
-        for (len, source) in heads.lens.iter().zip(&heads.sources).take(received) {
-            let Some(buffer) = pool.take() else { break };
+        // All of them are taken before the first is given back: what comes back goes on top, above the others.
+        let buffers: heapless::Vec<_, BURST_COUNT_MAX> = iter::from_fn(|| pool.take()).take(received).collect();
+        for ((buffer, len), source) in buffers.into_iter().zip(&heads.lens).zip(&heads.sources) {
             match refusal(*len, source, self.local) {
                 Some(reason) => drops.count(reason),
                 None => {

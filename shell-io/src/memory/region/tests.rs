@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::*;
+use crate::dma::Wake;
 
 fn region(len: usize) -> Region {
     Region::create(len).expect("a region")
@@ -127,4 +129,18 @@ fn a_process_that_never_was_is_said_to_be_gone() {
     let error = Region::open(&wrong).expect_err("no region");
     assert!(matches!(error, RegionOpenError::ProcessGone { .. }), "{error}");
     assert!(error.to_string().contains("start it again"));
+}
+
+#[test]
+fn a_false_value_in_the_doorbell_neither_hangs_nor_panics() {
+    let own = region(64);
+    let word = own.mapping.half_word(DOORBELL_OFFSET);
+    let wake = own.doorbell().wait(Duration::from_secs(60), || {
+        word.store(0xDEAD_BEEF, Ordering::Relaxed);
+        false
+    });
+    assert_eq!(wake, Wake::Called);
+    word.store(0xDEAD_BEEF, Ordering::Relaxed);
+    assert!(own.doorbell().ring());
+    assert!(!own.doorbell().is_asleep());
 }
