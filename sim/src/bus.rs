@@ -5,14 +5,26 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use arch::Tick;
 use kv_core::dma::Window;
 use kv_core::sync::Ordering;
 
+use crate::fault::{FaultClass, Faults};
 use crate::trace::{Event, Trace};
 use crate::window::SimWindow;
+
+/// Whoever planned accesses, for as long as it lives.
+#[derive(Debug, Default)]
+pub(crate) struct Owner(Rc<()>);
+
+impl Owner {
+    /// The mark of this owner's accesses.
+    pub(crate) fn mark(&self) -> Weak<()> {
+        Rc::downgrade(&self.0)
+    }
+}
 
 /// The words that a copy from a window has read so far.
 pub(crate) type Staging = Rc<RefCell<Vec<u64>>>;
@@ -20,6 +32,7 @@ pub(crate) type Staging = Rc<RefCell<Vec<u64>>>;
 /// An access to a window, done at one instant.
 #[derive(Debug)]
 pub(crate) struct Access {
+    pub(crate) owner: Weak<()>,
     pub(crate) window: SimWindow,
     /// The first word.
     pub(crate) index: usize,
@@ -59,10 +72,13 @@ impl Bus {
     }
 
     /// Does everything that is due at `now`.
-    pub(crate) fn advance(&self, now: Tick, trace: &Trace) {
+    pub(crate) fn advance(&self, now: Tick, trace: &Trace, faults: &Faults) {
         let mut pending = self.shared.borrow_mut();
         while let Some(entry) = pending.accesses.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((at, _), access) = entry.remove_entry();
+            if access.owner.strong_count() == 0 {
+                faults.count(FaultClass::CopyOutlived);
+            }
             access.perform(at, trace);
         }
     }

@@ -16,7 +16,7 @@ use std::ops::Range;
 use arch::Tick;
 use kv_core::dma::{COPY_ALIGN, Completion, CopyOutcome, Direction, DmaEngine, Job};
 
-use crate::bus::{Access, AccessKind, Staging};
+use crate::bus::{Access, AccessKind, Owner, Staging};
 use crate::fault::FaultClass;
 use crate::physics::Physics;
 use crate::pool::{Pool, Pooled};
@@ -31,6 +31,7 @@ const WORD_LEN: usize = 8;
 /// Dropping it is its process dying: copies under way go on.
 #[derive(Debug)]
 pub struct SimDma {
+    owner: Owner,
     physics: Physics,
     random: Random,
     peer: SimWindow,
@@ -76,6 +77,7 @@ impl SimDma {
     /// An engine that reads and writes `peer`. Engines of one world have different `index`es.
     pub fn new(physics: &Physics, index: u64, peer: SimWindow, geometry: DmaGeometry) -> Self {
         Self {
+            owner: Owner::default(),
             physics: physics.clone(),
             random: physics.stream("dma", index),
             peer,
@@ -145,8 +147,7 @@ impl SimDma {
         for chunk in self.chunks(range, timing, failed) {
             let words = (chunk.start - first..chunk.end - first).map(|word| word_of(bytes, word)).collect();
             let at = self.draw_moment(timing, timing.visible);
-            let access = Access { window: self.peer.clone(), index: chunk.start, kind: AccessKind::Write(words) };
-            self.physics.bus().plan(at, access);
+            self.plan(at, chunk.start, AccessKind::Write(words));
         }
     }
 
@@ -157,8 +158,12 @@ impl SimDma {
         for chunk in self.chunks(range, timing, failed) {
             let at = self.draw_moment(timing, timing.completion);
             let kind = AccessKind::Read { count: chunk.len(), base, into: Staging::clone(staging) };
-            self.physics.bus().plan(at, Access { window: self.peer.clone(), index: chunk.start, kind });
+            self.plan(at, chunk.start, kind);
         }
+    }
+
+    fn plan(&self, at: Tick, index: usize, kind: AccessKind) {
+        self.physics.bus().plan(at, Access { owner: self.owner.mark(), window: self.peer.clone(), index, kind });
     }
 
     /// The pieces into which a copy falls; one, if nothing tears it.

@@ -60,6 +60,8 @@ fault_classes! {
     CopyDuplicated = "copy_duplicated",
     /// The copy engine starts nothing for a while.
     CopyStalled = "copy_stalled",
+    /// Bytes of a copy reach a window after the copy's engine is gone: the write of an old epoch.
+    CopyOutlived = "copy_outlived",
     /// The DPU's process dies with everything in its memory, and a new one starts.
     DpuCrash = "dpu_crash",
     /// The host's process dies with everything in its memory, and a new one starts.

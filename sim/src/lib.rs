@@ -10,19 +10,30 @@
 //! * [`link`], [`port`], [`raw_port`]: the network and its two kinds of ports.
 //! * [`window`], [`dma`]: memory that the peer writes, and the copy engine that does so.
 //! * [`world`]: actors, and whose turn it is.
+//! * [`server`], [`scenario`]: all roles of a design at work, and a run of them from seed to verdict.
+//! * [`workload`], [`directory`], [`wire`], [`client`]: what is asked, where, how, and by whom.
+//! * [`value`], [`history`]: values that tell who wrote them, and whether what clients saw is possible.
 
 #![forbid(unsafe_code)]
 
 mod bus;
+pub mod client;
 pub mod clock;
+pub mod directory;
 pub mod dma;
 pub mod fault;
+pub mod history;
 pub mod link;
 pub mod physics;
 pub mod pool;
 pub mod port;
 pub mod raw_port;
+pub mod scenario;
 pub mod seed;
+pub mod server;
 pub mod trace;
+pub mod value;
 pub mod window;
+pub mod wire;
+pub mod workload;
 pub mod world;

@@ -97,19 +97,21 @@ impl Network {
         }
     }
 
-    /// Hands a packet to the network.
-    pub fn send(&self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+    /// Hands a packet to the network. Returns how many copies of it may arrive, which no sender of a real network
+    /// learns: it is for those who judge what came of it.
+    pub fn send(&self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> u32 {
         let state = &mut *self.shared.borrow_mut();
         let faults = state.physics.faults().clone();
         let plan = faults.plan().link;
         state.counts.sent += 1;
         state.physics.trace().add(state.physics.now(), Event::PacketSent, [port_of(from), port_of(to)], bytes);
         let packet = Packet { from, bytes: bytes.to_vec() };
+        let mut copies = 0;
         if faults.strikes(&mut state.random, plan.duplication, FaultClass::PacketDuplicated) {
             state.counts.duplicated += 1;
-            state.carry(to, packet.clone());
+            copies += u32::from(state.carry(to, packet.clone()));
         }
-        state.carry(to, packet);
+        copies + u32::from(state.carry(to, packet))
     }
 
     /// The next packet that has arrived at this address.
@@ -144,14 +146,14 @@ impl Network {
 }
 
 impl State {
-    /// Lets one packet travel, with all that may happen to it.
-    fn carry(&mut self, to: SocketAddr, mut packet: Packet) {
+    /// Lets one packet travel, with all that may happen to it. Returns whether it is on its way.
+    fn carry(&mut self, to: SocketAddr, mut packet: Packet) -> bool {
         let faults = self.physics.faults().clone();
         let plan = faults.plan().link;
         let noticed = self.damage(&mut packet.bytes);
         if noticed || faults.strikes(&mut self.random, plan.loss, FaultClass::PacketLost) {
             self.counts.lost += 1;
-            return;
+            return false;
         }
         let mut latency_ns = plan.latency_ns;
         if faults.strikes(&mut self.random, plan.reordering, FaultClass::PacketReordered) {
@@ -162,12 +164,14 @@ impl State {
         }
         let due = (self.physics.now().after(latency_ns), self.scheduled);
         self.scheduled += 1;
-        match self.inboxes.get_mut(&to) {
-            Some(inbox) => {
-                inbox.arriving.insert(due, packet);
-            }
-            None => self.counts.unreachable += 1,
+        let inbox = self.inboxes.get_mut(&to);
+        let is_reachable = inbox.is_some();
+        if let Some(inbox) = inbox {
+            inbox.arriving.insert(due, packet);
+        } else {
+            self.counts.unreachable += 1;
         }
+        is_reachable
     }
 
     /// Changes and cuts bytes. Returns whether the receiver's checksum will notice.
@@ -232,7 +236,7 @@ mod tests {
     #[test]
     fn packets_arrive_in_order_after_the_latency() {
         let (physics, network) = network(1, |_| {});
-        (0..10).for_each(|number| network.send(A, B, &[number]));
+        (0..10).for_each(|number| assert_eq!(network.send(A, B, &[number]), 1));
         physics.advance(Tick(4_999));
         assert_eq!(network.receive(B), None);
         physics.advance(Tick(5_000));
@@ -243,8 +247,8 @@ mod tests {
     #[test]
     fn a_packet_to_nobody_is_unreachable() {
         let (_, network) = network(1, |_| {});
-        network.send(B, A, b"?");
-        network.send(A, B, b"!");
+        assert_eq!(network.send(B, A, b"?"), 0);
+        assert_eq!(network.send(A, B, b"!"), 1);
         network.close(B);
         assert_eq!(network.counts().unreachable, 2);
         assert_conserved(&network);
@@ -253,7 +257,9 @@ mod tests {
     #[test]
     fn a_port_that_does_not_receive_overflows() {
         let (physics, network) = network(1, |_| {});
-        (0..200).for_each(|_| network.send(A, B, b"x"));
+        for _ in 0..200 {
+            network.send(A, B, b"x");
+        }
         physics.advance(Tick(10_000));
         assert_eq!(drain(&network).len(), WAITING_COUNT_MAX);
         assert_eq!(network.counts().overflowed, 200 - WAITING_COUNT_MAX as u64);
@@ -266,7 +272,9 @@ mod tests {
             plan.reordering = Chance::percent(50);
             plan.reordering_ns_max = 1_000;
         });
-        (0..100).for_each(|number| network.send(A, B, &[number]));
+        for number in 0..100 {
+            network.send(A, B, &[number]);
+        }
         physics.advance(Tick(6_000));
         let mut arrived = drain(&network);
         assert!(!arrived.is_sorted());
@@ -289,7 +297,9 @@ mod tests {
         let content = [0x55; 40];
         for (class, change) in plans {
             let (physics, network) = network(4, change);
-            (0..20).for_each(|_| network.send(A, B, &content));
+            for _ in 0..20 {
+                network.send(A, B, &content);
+            }
             physics.advance(Tick(5_009));
             let arrived = drain(&network);
             assert!(physics.faults().counts().get(class) >= 20, "{}", class.name());

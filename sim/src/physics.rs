@@ -52,7 +52,7 @@ impl Physics {
 
     /// Lets time pass until `to`, and with it everything that copies under way do.
     pub fn advance(&self, to: Tick) {
-        self.bus.advance(to, &self.trace);
+        self.bus.advance(to, &self.trace, &self.faults);
         self.clock.set(to);
     }
 

@@ -163,7 +163,9 @@ mod tests {
         let physics = Physics::new(1, FaultPlan::NONE);
         let network = Network::new(&physics);
         let mut port = SimPort::open(&physics, &network, address(1), GEOMETRY);
-        (0..6).for_each(|_| network.send(address(2), address(1), b"x"));
+        for _ in 0..6 {
+            network.send(address(2), address(1), b"x");
+        }
         physics.advance(Tick(5_000));
         let held = received(&mut port);
         assert_eq!((held.count(), received(&mut port).count()), (4, 0));
@@ -178,7 +180,9 @@ mod tests {
         let physics = Physics::new(1, plan);
         let network = Network::new(&physics);
         let mut port = SimPort::open(&physics, &network, address(1), GEOMETRY);
-        (0..4).for_each(|_| network.send(address(2), address(1), b"x"));
+        for _ in 0..4 {
+            network.send(address(2), address(1), b"x");
+        }
         physics.advance(Tick(5_000));
         let mut burst = received(&mut port);
         port.transmit(&mut burst, &mut DropCounts::default());

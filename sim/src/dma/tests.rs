@@ -165,6 +165,7 @@ fn a_duplicated_copy_is_written_again_even_when_its_engine_is_gone() {
     physics.advance(Tick(60_000));
     assert_eq!(window.read(0, 64), pattern(64));
     assert!(physics.is_settled());
+    assert_eq!(physics.faults().counts().get(FaultClass::CopyOutlived), 1);
 }
 
 #[test]
