@@ -136,6 +136,10 @@ impl Core<'_, '_> {
             link.check_torn(now);
             return false;
         };
+        if slot.runs.is_empty() {
+            // It only brought credits (W-Q-8).
+            return true;
+        }
         let Some(len) = request_runs(slot.runs).ok().and_then(|runs| self.answer_runs(runs, buf.as_mut())) else {
             self.counters.add(Counter::SlotsMalformed, 1);
             link.give_up(Fault::Malformed);
