@@ -199,6 +199,13 @@ impl Client {
         &self.records
     }
 
+    /// How many operations were answered that only look at something.
+    pub fn read_count(&self) -> u64 {
+        let is_read =
+            |record: &&Record| record.answered.is_some() && matches!(record.action, Action::Get | Action::Test);
+        self.records.iter().filter(is_read).count() as u64
+    }
+
     /// What no correct server answers.
     pub fn anomalies(&self) -> &[Anomaly] {
         &self.anomalies

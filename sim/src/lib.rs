@@ -11,11 +11,13 @@
 //! * [`window`], [`dma`]: memory that the peer writes, and the copy engine that does so.
 //! * [`world`]: actors, and whose turn it is.
 //! * [`server`], [`scenario`]: all roles of a design at work, and a run of them from seed to verdict.
+//! * [`balance`]: what must add up when nothing goes wrong.
 //! * [`workload`], [`directory`], [`wire`], [`client`]: what is asked, where, how, and by whom.
 //! * [`value`], [`history`]: values that tell who wrote them, and whether what clients saw is possible.
 
 #![forbid(unsafe_code)]
 
+pub mod balance;
 mod bus;
 pub mod client;
 pub mod clock;

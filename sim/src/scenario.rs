@@ -111,6 +111,8 @@ pub struct Report {
     pub clients: Vec<ClientCounts>,
     /// How many operations all clients asked for.
     pub asked: u64,
+    /// How many of them were answered and only looked at something.
+    pub reads: u64,
     /// The counters of every core that lives at the end.
     pub cores: Vec<(Side, CoreId, Counters)>,
     /// What became of packets.
@@ -127,6 +129,24 @@ impl Report {
     /// The sum of a counter over one side's cores.
     pub fn sum(&self, side: Side, counter: Counter) -> u64 {
         self.cores.iter().filter(|(of, ..)| *of == side).map(|(_, _, counters)| counters.get(counter)).sum()
+    }
+
+    /// A core's counter.
+    ///
+    /// # Panics
+    /// When the core has no role.
+    pub fn core(&self, side: Side, core: u8, counter: Counter) -> u64 {
+        let (_, _, counters) = self
+            .cores
+            .iter()
+            .find(|(of, id, _)| (*of, *id) == (side, CoreId(core)))
+            .expect("a core that the design uses");
+        counters.get(counter)
+    }
+
+    /// How many cores of a side have a role.
+    pub fn core_count(&self, side: Side) -> usize {
+        self.cores.iter().filter(|(of, ..)| *of == side).count()
     }
 
     /// The sum of a counter over all cores.
@@ -197,6 +217,12 @@ impl Scenario {
             counter_count: random.below(4) as usize,
             value_len_max: *pick(&mut random, &[8, 64, 300, 550]),
         }
+    }
+
+    /// The scenario with another way for responses.
+    pub fn with_way(mut self, way: ResponseWay) -> Self {
+        self.server.queue_pair.way = way;
+        self
     }
 
     /// Plays the scenario.
@@ -493,6 +519,7 @@ impl<'m> Stage<'m> {
             failure,
             faults: self.physics.faults().counts(),
             trace: self.physics.trace().hash(),
+            reads: clients.iter().map(|client| client.read_count()).sum(),
             asked: clients.iter().map(|client| client.records().len() as u64).sum(),
             clients: clients.iter().map(|client| client.counts()).collect(),
             cores,

@@ -46,6 +46,9 @@ const OPAQUE_INDEX_BITS: u32 = 8;
 const VALUE_FIELD_LEN_MAX: usize = 4_096;
 
 impl Wire {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Native, Self::Mica];
+
     /// The payload of a frame that asks for as many of `requests` as fit, in their order, and how many those are.
     pub fn encode(
         self,
