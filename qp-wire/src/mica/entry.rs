@@ -173,10 +173,6 @@ impl<'a> Entries<'a> {
         }
         let (header, rest) = BatchHeader::ref_from_prefix(payload).map_err(|_| DropReason::Short)?;
         magic(header.magic)?;
-        // Rule W-C-22.
-        if header.num_requests == 0 {
-            return Err(DropReason::Malformed);
-        }
         Ok(Self { rest, count: header.num_requests })
     }
 
@@ -190,7 +186,7 @@ impl<'a> Entries<'a> {
                 return Err(DropReason::Malformed);
             }
         }
-        // Rule W-C-24.
+        // Rules W-C-22 and W-C-24. Where none is announced, all that there is lies behind the last one.
         if entries.rest.is_empty() { Ok(self) } else { Err(DropReason::Malformed) }
     }
 

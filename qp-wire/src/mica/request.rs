@@ -51,17 +51,15 @@ impl<'a> MicaRequest<'a> {
             key_hash: self.key_hash,
             opaque: self.opaque,
             operation: self.raw.operation,
-            value_len_min: if self.is_executable_increment() { INCREMENT_VALUE_LEN } else { 0 },
+            value_len_min: if self.has_delta() { INCREMENT_VALUE_LEN } else { 0 },
         }
     }
 
-    /// Whether the store may be changed by it in a way that only a value in the response can tell (rule W-C-35).
+    /// Whether it is an INCREMENT that may be done, which only a value in the response can tell (rule W-C-35).
     ///
-    /// With a key and a delta such a request has at least 40 bytes, so the 32 of its response never exceed it.
-    fn is_executable_increment(&self) -> bool {
-        self.raw.operation == Opcode::Increment.to_wire()
-            && !self.raw.key.is_empty()
-            && self.raw.value.len() == usize::from(INCREMENT_VALUE_LEN)
+    /// With its delta such a request has at least 32 bytes, as many as its response.
+    fn has_delta(&self) -> bool {
+        self.raw.operation == Opcode::Increment.to_wire() && self.raw.value.len() == usize::from(INCREMENT_VALUE_LEN)
     }
 }
 

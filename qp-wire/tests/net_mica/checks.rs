@@ -38,6 +38,9 @@ pub(crate) fn check_request_payload(bytes: &[u8]) {
     let expected = expected.expect("compared above");
     assert_eq!(frame.count(), expected.len());
     assert_eq!(frame.requests().len(), expected.len());
+    let mut behind_the_first = frame.requests();
+    behind_the_first.next();
+    assert_eq!(behind_the_first.len(), expected.len() - 1);
     for (request, entry) in frame.requests().zip(&expected) {
         let MicaRequest { raw, key_hash, opaque } = request;
         let (operation, result) = (raw.operation, entry.1);

@@ -58,6 +58,15 @@ fn w_c_7_filling_up_to_60_bytes_is_no_part_of_the_payload() {
 }
 
 #[test]
+fn w_c_1_a_frame_may_be_as_long_as_a_jumbo_packet_and_as_short_as_its_headers() {
+    for payload_len in [0, 8972] {
+        let bytes = frame(&vec![0xab; payload_len]);
+        assert_eq!(Datagram::decode(&bytes).map(|datagram| datagram.payload().len()), Ok(payload_len));
+        check_frame(&bytes);
+    }
+}
+
+#[test]
 fn a_datagram_says_who_sent_it_to_whom() {
     let bytes = frame(b"payload");
     let datagram = Datagram::decode(&bytes).expect("a good frame");
@@ -134,10 +143,15 @@ fn what_is_full_stays_as_it_was() {
     let mut writer = RequestWriter::new(&mut room).expect("room");
     writer.push(&request).expect("room");
     writer.push(&request).expect_err("one byte is missing");
-    let long_key = RawRequest { operation: 5, key: &[0; 256], value: b"" };
-    writer.push(&MicaRequest { raw: long_key, ..request }).expect_err("a key has 255 bytes at most");
     assert_eq!((writer.count(), writer.finish()), (1, 38));
     assert_eq!(room[38..], [0xee; 31]);
+
+    let long_key = RawRequest { operation: 5, key: &[0; 256], value: b"" };
+    let mut room = [0xee; 400];
+    let mut writer = RequestWriter::new(&mut room).expect("room");
+    writer.push(&MicaRequest { raw: long_key, ..request }).expect_err("a key has 255 bytes at most");
+    assert_eq!((writer.count(), writer.finish()), (0, 6));
+    assert_eq!(room[6..], [0xee; 394]);
 
     let head = request.head();
     assert!(ResponseWriter::new(&mut [0; 29], 30).is_none());
@@ -176,6 +190,22 @@ fn w_c_22_a_payload_has_at_most_255_entries() {
 }
 
 #[test]
+fn w_c_20_no_payload_grows_longer_than_a_jumbo_packet_carries() {
+    let mut room = vec![0; 20_000];
+    let raw = RawRequest { operation: 4, key: b"12345678", value: &[7; 8000] };
+    let request = MicaRequest { raw, key_hash: 1, opaque: 2 };
+    let mut writer = RequestWriter::new(&mut room).expect("room");
+    writer.push(&request).expect("room");
+    writer.push(&request).expect_err("no room in a datagram");
+    assert_eq!(writer.finish(), 8038);
+
+    let mut writer = ResponseWriter::new(&mut room, 30).expect("room");
+    assert_eq!(writer.value_buf(request.head()).len(), (8972 - 30) / 8 * 8);
+    assert!(ResponseWriter::new(&mut room, 8973).is_none());
+    assert!(ResponseWriter::new(&mut room, 8972).is_some());
+}
+
+#[test]
 fn w_c_33_a_response_says_only_what_mica2_knows() {
     for result in ResultCode::ALL {
         let head = ResponseHead { key_hash: 1, opaque: 2, operation: 5, value_len_min: 0 };
@@ -189,7 +219,7 @@ fn w_c_33_a_response_says_only_what_mica2_knows() {
 
 #[test]
 fn w_c_34_a_value_never_takes_the_room_of_the_responses_behind_it() {
-    // The second GET could have the 8 bytes of room that the first one leaves, were they not the header's of the third.
+    // Only the first request has bytes to spare, and until a response takes them the next one can have them.
     let bytes = payload(0x78, &[get(b"12345678"), get(b""), get(b"")]);
     let frame = RequestFrame::decode(&bytes).expect("a good payload");
     let mut room = vec![0; bytes.len()];
