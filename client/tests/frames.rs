@@ -133,6 +133,33 @@ fn a_client_that_the_server_does_not_know_still_gets_long_values() {
 }
 
 #[test]
+fn a_client_that_has_seen_long_answers_does_not_pad() {
+    let mut world = world(&config(1));
+    world.servers[0].items.insert(b"k".to_vec(), (vec![3; 1400], u64::MAX));
+    assert_eq!(world.ask(b"k", Operation::Get).outcome, DONE);
+    world.servers[0].refuses_with = Some(ResultCode::NotProcessed);
+    world.submit(b"k", Operation::Get, 1).expect("room in the window");
+    world.run_for(Duration::from_millis(200));
+    world.servers[0].refuses_with = None;
+    world.finish();
+    assert_eq!(world.ends[0].outcome, DONE);
+    assert_eq!(world.servers[0].request_len_max, 25, "a frame with a GET of a 1-byte key");
+}
+
+#[test]
+fn requests_of_one_frame_end_each_in_its_own_time() {
+    let mut world = world(&config(1));
+    world.is_dead[0] = true;
+    world.submit(b"a", Operation::Increment { delta: 1 }, 0).expect("room in the window");
+    // Long after, and still in the same frame.
+    world.now = world.now.after(Duration::from_secs(1));
+    world.submit(b"b", Operation::Increment { delta: 1 }, 1).expect("room in the window");
+    world.finish();
+    let latencies: Vec<Duration> = world.ends.iter().map(|end| end.latency).collect();
+    assert_eq!(latencies, [Duration::from_secs(5); 2]);
+}
+
+#[test]
 fn many_long_values_reach_an_unknown_client() {
     let mut world = world_of_values(300);
     world.servers[0].answers_are_limited = true;

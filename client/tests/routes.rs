@@ -242,8 +242,8 @@ fn a_quiet_session_asks_for_no_turn() {
     assert_eq!(world.session.statistics().identities, 1);
 }
 
-#[test]
-fn answers_count_only_from_where_they_were_asked() {
+/// A world with one request under way, the endpoint's answer to it, and nothing else that arrives.
+fn world_with_an_answer() -> (World, Vec<u8>) {
     let mut world = World::connected(&config(1), vec![server(&[7600])]);
     world.faults = Faults { loss: 100, ..Faults::NONE };
     world.submit(b"k", SET, 1).expect("room in the window");
@@ -251,14 +251,55 @@ fn answers_count_only_from_where_they_were_asked() {
     let request = world.session.departure(world.now).map(|departure| departure.payload.to_vec()).expect("a frame");
     world.session.departed(world.now);
     let answer = world.servers[0].answer(7600, &request).expect("an answer");
+    (world, answer)
+}
+
+#[test]
+fn a_second_copy_of_an_answer_ends_nothing() {
+    let (mut world, answer) = world_with_an_answer();
+    world.deliver(address(0), &answer);
+    assert_eq!(world.ends.len(), 1);
+    world.deliver(address(0), &answer);
+    assert_eq!(world.ends.len(), 1);
+    assert_eq!(world.session.statistics().duplicates, 1);
+    // The same memory carries the next request; the copy is not for it.
+    world.submit(b"k", SET, 2).expect("room in the window");
+    world.session.flush(world.now);
+    assert!(world.session.departure(world.now).is_some());
+    world.session.departed(world.now);
+    world.deliver(address(0), &answer);
+    assert_eq!(world.ends.len(), 1);
+    assert_eq!(world.session.statistics().duplicates, 2);
+}
+
+#[test]
+fn answers_count_only_from_where_they_were_asked() {
+    let (mut world, answer) = world_with_an_answer();
     let mut stranger = address(0);
     stranger.set_port(7601);
     world.deliver(stranger, &answer);
     assert_eq!(world.ends, []);
     assert_eq!(world.session.statistics().malformed, 1);
+}
+
+#[test]
+fn answers_count_only_with_a_stamp_that_was_sent() {
+    let (mut world, mut answer) = world_with_an_answer();
+    answer[8] ^= 1;
+    world.deliver(address(0), &answer);
+    assert_eq!(world.ends, []);
+    assert_eq!(world.session.statistics().malformed, 1);
+    answer[8] ^= 1;
     world.deliver(address(0), &answer);
     assert_eq!(world.ends.len(), 1);
+}
+
+#[test]
+fn answers_count_only_when_they_answer_every_request() {
+    let (mut world, mut answer) = world_with_an_answer();
+    // The count of a batch whose results are folded.
+    answer[16] = 2;
     world.deliver(address(0), &answer);
-    assert_eq!(world.ends.len(), 1, "a second copy ends nothing");
-    assert_eq!(world.session.statistics().duplicates, 1);
+    assert_eq!(world.ends, []);
+    assert_eq!(world.session.statistics().malformed, 1);
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it, and it has no other users")]
 
 pub mod network;
+pub mod udp;
 
 use std::collections::HashMap;
 
@@ -72,6 +73,8 @@ pub struct Server {
     pub frames: u64,
     /// Requests in the largest of them.
     pub requests_per_frame_max: usize,
+    /// The longest of them, in bytes.
+    pub request_len_max: usize,
     /// Answers are no longer than their requests.
     pub answers_are_limited: bool,
     /// Answers every request so.
@@ -88,6 +91,7 @@ impl Server {
             executed: HashMap::new(),
             frames: 0,
             requests_per_frame_max: 0,
+            request_len_max: 0,
             answers_are_limited: false,
             refuses_with: None,
             version: None,
@@ -107,6 +111,9 @@ impl Server {
             }
             Err(_) => return None,
         };
+        if matches!(frame.body, RequestBody::Batch(_)) {
+            self.request_len_max = self.request_len_max.max(request.len());
+        }
         let frame_len_max = usize::from(self.spec.frame_len_max);
         let mut answer = vec![0; frame_len_max.max(1472)];
         let (kind, len) = match frame.body {
