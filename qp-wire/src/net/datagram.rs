@@ -44,7 +44,8 @@ impl<'a> Datagram<'a> {
         Ok(Self { headers, payload })
     }
 
-    /// Which checksums the sender computes, and so expects: a MICA2 client sends none, a kernel sends and wants them.
+    /// Which checksums the sender computes, and so expects: a MICA2 client sends none, a kernel sends and wants them (rule
+    /// W-C-18).
     pub fn checksums(&self) -> Checksums {
         if self.headers.ipv4.has_checksum() { Checksums::Computed } else { Checksums::Zero }
     }

@@ -121,6 +121,14 @@ fn w_c_18_a_computed_checksum_is_what_kernels_compute() {
 }
 
 #[test]
+fn w_c_18_a_datagram_says_whether_its_sender_computes_checksums() {
+    let plain = frame(b"payload");
+    assert_eq!(Datagram::decode(&plain).map(|datagram| datagram.checksums()), Ok(Checksums::Zero));
+    let summed = with_ipv4_checksum(plain);
+    assert_eq!(Datagram::decode(&summed).map(|datagram| datagram.checksums()), Ok(Checksums::Computed));
+}
+
+#[test]
 fn headers_are_written_whole_or_not_at_all() {
     let remote = Remote { mac: SERVER.mac, ..CLIENT };
     let untouched = vec![0xee; FRAME_LEN_MAX + 1];
