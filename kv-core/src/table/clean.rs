@@ -78,3 +78,151 @@ impl Table<'_> {
         Some(())
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::HashMap;
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::super::tests::{NOW, config, key, memory};
+    use super::super::{GetOutcome, SetOutcome};
+    use super::*;
+
+    /// A generator of numbers that is good enough for sizes and choices (xorshift, Marsaglia 2003).
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 11) as usize % bound
+        }
+    }
+
+    /// What a churned table should hold: the length of each key's value, and what its bytes are.
+    struct Churn<'m> {
+        table: Table<'m>,
+        random: Random,
+        values: HashMap<u64, (usize, u8)>,
+        stored_bytes: usize,
+    }
+
+    impl<'m> Churn<'m> {
+        fn new(memory: &'m [crate::sync::AtomicU64], item_len_hint: usize) -> Self {
+            let config = super::super::TableConfig { item_len_hint, ..config(Mode::Store) };
+            let table = Table::format(memory, &config).expect("enough memory");
+            Self { table, random: Random(0x9e37_79b9), values: HashMap::new(), stored_bytes: 0 }
+        }
+
+        /// Stores a value, which must succeed, and asks whether it was done with bounded work.
+        fn set(&mut self, number: u64, len: usize) {
+            let byte = self.random.below(256) as u8;
+            let passed = self.table.log.passed();
+            let outcome = self.table.set(&key(&number.to_le_bytes()), &vec![byte; len], None, NOW);
+            assert_eq!(outcome, SetOutcome::Stored, "{len} bytes: {:?}", self.table.stats());
+            let words = 2 + len.div_ceil(8);
+            let bound = CLEANING_RATIO * words + self.table.layout().item_words_max();
+            assert!(self.table.log.passed() - passed <= bound as u64, "too much work for {len} bytes");
+            self.stored_bytes += words * 8;
+            self.values.insert(number, (len, byte));
+        }
+
+        fn delete(&mut self, number: u64) {
+            self.table.delete(&key(&number.to_le_bytes()), NOW);
+            self.values.remove(&number);
+        }
+
+        fn live_share(&self) -> f64 {
+            let stats = self.table.stats();
+            stats.live_bytes as f64 / stats.log_bytes as f64
+        }
+
+        fn check(&mut self) {
+            assert_eq!(self.table.audit(), Ok(()));
+            let mut into = [0; 16 * 1024];
+            for (number, (len, byte)) in &self.values {
+                let outcome = self.table.get(&key(&number.to_le_bytes()), NOW, &mut into);
+                assert_eq!(outcome, GetOutcome::Found { len: *len });
+                assert!(into[..*len].iter().all(|value| value == byte));
+            }
+        }
+    }
+
+    #[test]
+    fn a_hundred_times_the_capacity_in_random_sizes_at_80_percent_fits() {
+        let memory = memory(1 << 20);
+        let mut churn = Churn::new(&memory, 520);
+        let capacity = churn.table.stats().log_bytes as usize;
+        let mut next = 0u64;
+        while churn.stored_bytes < 100 * capacity {
+            // Grows to the mark, then replaces and deletes at random.
+            while churn.live_share() < 0.8 {
+                let len = 8 + churn.random.below(1017);
+                churn.set(next, len);
+                next += 1;
+            }
+            let numbers: Vec<u64> = churn.values.keys().copied().collect();
+            for _ in 0..numbers.len() / 4 {
+                let number = numbers[churn.random.below(numbers.len())];
+                if churn.random.below(2) == 0 || churn.live_share() > 0.81 {
+                    churn.delete(number);
+                } else {
+                    let len = 8 + churn.random.below(1017);
+                    churn.set(number, len);
+                }
+            }
+        }
+        churn.check();
+        assert!(churn.table.stats().moved_by_cleaning > 0);
+    }
+
+    /// Keeps the store at its very limit while it replaces items of extreme sizes: the hardest loads for the proof.
+    fn churn_at_the_limit(memory_len: usize, lens: &[usize], pick: impl Fn(&mut Random, &[u64], usize) -> usize) {
+        let memory = memory(memory_len);
+        // With the smallest hint the index has room for any of these.
+        let mut churn = Churn::new(&memory, 8);
+        let stats = churn.table.stats();
+        let mut order = Vec::new();
+        let mut step = 0;
+        while churn.stored_bytes < 10 * stats.log_bytes as usize {
+            let len = lens[churn.random.below(lens.len())].min(stats.item_bytes_max as usize - 16);
+            let bytes = (16 + len.next_multiple_of(8)) as u64;
+            while churn.table.stats().live_bytes + bytes > stats.capacity_bytes {
+                let index = pick(&mut churn.random, &order, step);
+                churn.delete(order.swap_remove(index));
+            }
+            churn.set(step as u64, len);
+            order.push(step as u64);
+            step += 1;
+        }
+        churn.check();
+    }
+
+    #[test]
+    fn no_store_below_the_limit_is_refused_whatever_the_sizes() {
+        for memory_len in [12 * 1024, 64 * 1024, 1 << 20] {
+            for lens in [&[0][..], &[8], &[4000], &[0, 0, 0, 0, 0, 0, 0, 0, 0, 8000], &[1, 100, 900, 8000]] {
+                churn_at_the_limit(memory_len, lens, |random, order, _| random.below(order.len()));
+                churn_at_the_limit(memory_len, lens, |_, order, _| order.len() - 1);
+                churn_at_the_limit(memory_len, lens, |random, order, step| match step / 500 % 2 {
+                    0 => 0,
+                    _ => random.below(order.len()),
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_that_only_grows_moves_nothing() {
+        let memory = memory(1 << 20);
+        let mut churn = Churn::new(&memory, 108);
+        let mut number = 0;
+        while churn.table.stats().live_bytes + 120 <= churn.table.stats().capacity_bytes {
+            churn.set(number, 100);
+            number += 1;
+        }
+        assert_eq!(churn.table.stats().moved_by_cleaning, 0);
+    }
+}

@@ -66,14 +66,11 @@ impl<'m> Index<'m> {
     #[inline]
     pub(super) fn find(&self, key: &Key<'_>) -> Option<Found> {
         let chain = self.chain(key.placement());
-        let tag = tag(key.placement());
         let mut bucket = chain;
         for _ in 0..=CHAIN_OVERFLOW_MAX {
             let line = self.words.line(bucket)?;
-            for (slot, entry) in entries(line) {
-                if entry >> TAG_SHIFT == tag
-                    && let Some(item) = self.item_of(entry, key)
-                {
+            for slot in with_tag(line, key.placement()) {
+                if let Some(item) = self.item_of(load_slot(line, slot), key) {
                     return Some(Found { chain, slot: bucket + slot, item });
                 }
             }
@@ -111,18 +108,13 @@ impl<'m> Index<'m> {
     #[inline]
     pub(super) fn prefetch_item(&self, placement: Placement) {
         let Some(line) = self.words.line(self.chain(placement)) else { return };
-        let tag = tag(placement);
-        for (_, entry) in entries(line) {
-            if entry >> TAG_SHIFT == tag {
-                let at = item_at(entry);
-                self.words.prefetch(at);
-                if at % LINE_WORDS + self.layout.item_words_hint > LINE_WORDS {
-                    self.words.prefetch(at + LINE_WORDS);
-                }
-                return;
+        if let Some(slot) = with_tag(line, placement).next() {
+            let at = item_at(load_slot(line, slot));
+            self.words.prefetch(at);
+            if at % LINE_WORDS + self.layout.item_words_hint > LINE_WORDS {
+                self.words.prefetch(at + LINE_WORDS);
             }
-        }
-        if let Some(next) = self.next(line) {
+        } else if let Some(next) = self.next(line) {
             self.words.prefetch(next);
         }
     }
@@ -168,6 +160,29 @@ impl<'m> Index<'m> {
         }
         last.filter(|_| overflow_free).map(Place::Behind)
     }
+}
+
+/// The slots of a bucket whose entries have this placement's tag.
+///
+/// All seven are compared without a branch: which one it will be is random, so that a branch would be mispredicted.
+#[inline]
+fn with_tag(line: &[AtomicU64; LINE_WORDS], placement: Placement) -> impl Iterator<Item = usize> + use<> {
+    let tag = tag(placement);
+    let mut matches = 0u32;
+    for (slot, word) in line.iter().enumerate().skip(1) {
+        matches |= u32::from(word.load(Ordering::Relaxed) >> TAG_SHIFT == tag) << slot;
+    }
+    core::iter::from_fn(move || {
+        let slot = matches.trailing_zeros();
+        // Takes the lowest bit away.
+        matches &= matches.checked_sub(1)?;
+        Some(slot as usize)
+    })
+}
+
+#[inline]
+fn load_slot(line: &[AtomicU64; LINE_WORDS], slot: usize) -> u64 {
+    line.get(slot).map_or(0, |word| word.load(Ordering::Relaxed))
 }
 
 /// The entries of a bucket that are not empty.
@@ -327,5 +342,120 @@ impl<'m> IndexOwner<'m> {
         } else {
             change(self);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::vec::Vec;
+
+    use super::super::tests::{NOW, config, key, memory};
+    use super::super::{DeleteOutcome, Millis, Mode, SetOutcome, Table};
+    use super::*;
+
+    /// Keys that share a chain of this table.
+    fn colliding(table: &Table<'_>, count: usize) -> Vec<[u8; 8]> {
+        let chain = table.look().chain(key(b"the first").placement());
+        let numbers = (0u64..).map(u64::to_le_bytes);
+        numbers.filter(|name| table.look().chain(key(name).placement()) == chain).take(count).collect()
+    }
+
+    const CHAIN_ITEMS_MAX: usize = (LINE_WORDS - 1) * (1 + CHAIN_OVERFLOW_MAX);
+
+    #[test]
+    fn a_chain_grows_to_its_cap_and_then_a_store_refuses() {
+        let memory = memory(256 * 1024);
+        let mut table = Table::format(&memory, &config(Mode::Store)).expect("enough memory");
+        let names = colliding(&table, CHAIN_ITEMS_MAX + 1);
+        let (last, names) = names.split_last().expect("36 keys");
+        for (count, name) in names.iter().enumerate() {
+            assert_eq!(table.set(&key(name), name, None, NOW), SetOutcome::Stored);
+            assert_eq!(table.stats().overflow_buckets, (count / 7) as u64);
+        }
+        assert_eq!(table.set(&key(last), last, None, NOW), SetOutcome::InsufficientSpace);
+        assert_eq!(table.stats().refused_index, 1);
+        for name in names {
+            assert!(table.test(&key(name), NOW));
+            assert_eq!(table.set(&key(name), b"another length", None, NOW), SetOutcome::Stored);
+        }
+        assert_eq!(table.delete(&key(&names[17]), NOW), DeleteOutcome::Deleted);
+        assert_eq!(table.set(&key(last), last, None, NOW), SetOutcome::Stored, "a deleted entry makes room");
+        assert_eq!(table.audit(), Ok(()));
+    }
+
+    #[test]
+    fn a_full_chain_of_a_cache_gives_up_its_oldest() {
+        let memory = memory(256 * 1024);
+        let mut table = Table::format(&memory, &config(Mode::Cache)).expect("enough memory");
+        let names = colliding(&table, 100);
+        for (count, name) in names.iter().enumerate() {
+            assert_eq!(table.set(&key(name), name, None, NOW), SetOutcome::Stored);
+            let evicted = (count + 1).saturating_sub(CHAIN_ITEMS_MAX);
+            assert_eq!(table.stats().evicted_bucket, evicted as u64);
+            for (index, name) in names[..=count].iter().enumerate() {
+                assert_eq!(table.test(&key(name), NOW), index >= evicted);
+            }
+        }
+        assert_eq!(table.audit(), Ok(()));
+    }
+
+    #[test]
+    fn a_full_chain_gives_up_its_expired_items_first() {
+        for mode in [Mode::Store, Mode::Cache] {
+            let memory = memory(256 * 1024);
+            let mut table = Table::format(&memory, &config(mode)).expect("enough memory");
+            let names = colliding(&table, CHAIN_ITEMS_MAX + 2);
+            for (index, name) in names[..CHAIN_ITEMS_MAX].iter().enumerate() {
+                let expiry = (index == 20 || index == 34).then_some(Millis(2000));
+                assert_eq!(table.set(&key(name), name, expiry, NOW), SetOutcome::Stored);
+            }
+            for name in &names[CHAIN_ITEMS_MAX..] {
+                assert_eq!(table.set(&key(name), name, None, Millis(2000)), SetOutcome::Stored);
+            }
+            let stats = table.stats();
+            assert_eq!((stats.expired, stats.evicted_bucket, stats.items), (2, 0, CHAIN_ITEMS_MAX as u64));
+        }
+    }
+
+    #[test]
+    fn emptied_overflow_buckets_serve_other_chains() {
+        let memory = memory(8 * 1024 + 64);
+        let mut table = Table::format(&memory, &config(Mode::Store)).expect("enough memory");
+        let names = colliding(&table, CHAIN_ITEMS_MAX);
+        for round in 0..50usize {
+            for name in &names {
+                assert_eq!(table.set(&key(name), b"", None, NOW), SetOutcome::Stored);
+            }
+            assert_eq!(table.stats().overflow_buckets, CHAIN_OVERFLOW_MAX as u64);
+            // Emptied from the front, from the back, and in between.
+            for index in 0..names.len() {
+                let name = &names[(index * 8 + round * 3) % names.len()];
+                table.delete(&key(name), NOW);
+                assert_eq!(table.audit(), Ok(()));
+            }
+            for name in &names {
+                table.delete(&key(name), NOW);
+            }
+            assert_eq!((table.stats().items, table.stats().overflow_buckets), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_store_without_overflow_buckets_refuses_only_full_chains() {
+        let memory = memory(8 * 1024 + 64);
+        let mut table = Table::format(&memory, &config(Mode::Store)).expect("enough memory");
+        let mut number = 0u64;
+        let mut kept = Vec::new();
+        while table.stats().refused_index < 20 {
+            let name = number.to_le_bytes();
+            match table.set(&key(&name), b"", None, NOW) {
+                SetOutcome::Stored => kept.push(name),
+                _ => assert_eq!(table.stats().refused_log, 0, "the index of such small items fills first"),
+            }
+            number += 1;
+        }
+        assert_eq!(table.stats().overflow_buckets, table.stats().overflow_buckets_max);
+        assert!(kept.iter().all(|name| table.test(&key(name), NOW)));
+        assert_eq!(table.audit(), Ok(()));
     }
 }

@@ -42,7 +42,7 @@ const BUCKET_LOAD: usize = 5;
 const BUCKETS_PER_OVERFLOW: usize = 4;
 
 /// A few more, since in a small index the overfilled share varies.
-const OVERFLOW_EXTRA: usize = 4;
+const OVERFLOW_EXTRA: usize = 8;
 
 /// The smallest share of the log that an item may be large: 1/64. The limit for live items follows from it, see
 /// [`Layout::live_words_max`].
@@ -74,8 +74,9 @@ impl Layout {
         if word_count < TABLE_LEN_MIN / WORD_LEN {
             return Err(TableError::MemoryTooSmall { needed_len: TABLE_LEN_MIN, got_len: word_count * WORD_LEN });
         }
-        // A header, and at least one word each for key and value.
-        let item_words_hint = (1 + config.item_len_hint.div_ceil(WORD_LEN)).clamp(3, ITEM_WORDS_MAX);
+        // A header, at least one word for the key, and no more than the table will take.
+        let item_words_max = (word_count / ITEMS_PER_LOG_MIN).min(ITEM_WORDS_MAX);
+        let item_words_hint = 1 + config.item_len_hint.div_ceil(WORD_LEN).clamp(1, item_words_max - 1);
         let index_words_per_item = LINE_WORDS * (BUCKETS_PER_OVERFLOW + 1) / (BUCKETS_PER_OVERFLOW * BUCKET_LOAD);
         let item_count = word_count / (item_words_hint + index_words_per_item);
         let bucket_count = u32::try_from(item_count / BUCKET_LOAD).unwrap_or(u32::MAX / 2).max(1);

@@ -89,3 +89,60 @@ impl Log {
         self.passed += words as u64;
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::sync::AtomicU64;
+
+    fn filler_at(memory: &[AtomicU64], at: usize) -> bool {
+        ItemHeader::from_word(memory[at].load(crate::sync::Ordering::Relaxed)).is_filler()
+    }
+
+    #[test]
+    fn an_item_that_would_cross_the_end_goes_to_the_start() {
+        let memory: Vec<AtomicU64> = (0..32).map(|_| AtomicU64::new(0)).collect();
+        // A word of memory may lie on no boundary; the log does not care.
+        let words = Words::aligned(&memory);
+        let offset = memory.len() - words.count();
+        let mut log = Log::new(4, 20);
+        assert_eq!(log.append(words, 7), Some(4));
+        assert_eq!(log.append(words, 6), Some(11));
+        log.pass(7);
+        assert_eq!((log.free(), log.need(3), log.need(4)), (10, 3, 7));
+        assert_eq!(log.append(words, 8), None, "3 words of filler and 8 do not fit 10");
+        assert_eq!(log.append(words, 7), Some(4));
+        assert!(filler_at(&memory, offset + 17));
+        assert_eq!((log.free(), log.used()), (0, 16));
+        log.pass(6);
+        assert_eq!(log.head(), 17);
+        log.pass(log.rest(17));
+        assert_eq!((log.head(), log.used(), log.passed()), (4, 7, 16));
+    }
+
+    #[test]
+    fn an_item_that_ends_at_the_end_needs_no_filler() {
+        let memory: Vec<AtomicU64> = (0..32).map(|_| AtomicU64::new(0)).collect();
+        let words = Words::aligned(&memory);
+        let mut log = Log::new(4, 20);
+        assert_eq!(log.append(words, 16), Some(4));
+        assert_eq!((log.free(), log.append(words, 1)), (0, None));
+        log.pass(16);
+        assert_eq!((log.head(), log.append(words, 16)), (4, Some(4)));
+    }
+
+    #[test]
+    fn what_was_appended_earlier_ranks_nearer_across_the_end() {
+        let memory: Vec<AtomicU64> = (0..32).map(|_| AtomicU64::new(0)).collect();
+        let words = Words::aligned(&memory);
+        let mut log = Log::new(4, 20);
+        let first = log.append(words, 10).expect("it fits");
+        let second = log.append(words, 4).expect("it fits");
+        log.pass(10);
+        let third = log.append(words, 5).expect("it fits");
+        assert_eq!((first, second, third), (4, 14, 4));
+        assert!(log.age_rank(second) < log.age_rank(third));
+    }
+}

@@ -133,11 +133,7 @@ impl<'m> Words<'m> {
 /// The word that begins with these at most 8 bytes.
 #[inline]
 pub(super) fn padded(bytes: &[u8]) -> u64 {
-    let mut word = [0; WORD_LEN];
-    for (byte, value) in word.iter_mut().zip(bytes) {
-        *byte = *value;
-    }
-    u64::from_le_bytes(word)
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// Says how much memory there is, not what is in it.
