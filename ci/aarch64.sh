@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Under user-mode emulation with the oldest core that we serve: a Cortex-A72 has no LSE, so an instruction that a
-# BlueField-2 does not know traps here. Emulation proves instructions and ABI and never the order of memory accesses; that
-# is for ci/loom.sh.
+# BlueField-2 does not know traps here. Emulation proves instructions and ABI and never the order of memory accesses;
+# that is for ci/loom.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 echo "aarch64: the tests of arch, qp-wire, kv-core and sim on an emulated Cortex-A72"
 
 target=aarch64-unknown-linux-gnu
 # Debian's toolchain by its paths, since it has this target's library and rustup's may not.
-for file in /usr/bin/cargo /usr/bin/rustc "/usr/lib/rustlib/$target" /usr/bin/aarch64-linux-gnu-gcc /usr/bin/qemu-aarch64; do
+for file in /usr/bin/{cargo,rustc,aarch64-linux-gnu-gcc,qemu-aarch64} "/usr/lib/rustlib/$target"; do
     if [[ ! -e $file ]]; then
         echo "SKIPPED aarch64: $file is missing; ci/setup.sh installs it or says how"
         exit 77

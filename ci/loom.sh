@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Each tests/*_loom.rs of the workspace is a set of models. They have a target directory of their own, since `--cfg loom`
-# changes every crate.
+# Each tests/*_loom.rs of the workspace is a set of models. They have a target directory of their own, since
+# `--cfg loom` changes every crate.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-3}
@@ -26,7 +26,9 @@ trap 'rm -f "$log"' EXIT
 # One build for all of them, so that the packages they share are built once.
 cargo test --locked --release "${selection[@]}" | tee "$log"
 
-read -r ran models < <(awk '/^test result: ok/ && $4 > 0 { ran++; models += $4 } END { print ran + 0, models + 0 }' "$log")
+read -r ran models < <(
+    awk '/^test result: ok/ && $4 > 0 { ran++; models += $4 } END { print ran + 0, models + 0 }' "$log"
+)
 if ((ran != ${#files[@]})); then
     echo "loom: only $ran of ${#files[@]} files ran a model" >&2
     exit 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# x86_64-unknown-none has no `std`, so what builds for it needs none; ci/no-std puts the crates into a library without an
-# allocator, so they need no `alloc` either. The same build with `alloc` planted has to fail.
+# x86_64-unknown-none has no `std`, so what builds for it needs none; ci/no-std puts the crates into a library without
+# an allocator, so they need no `alloc` either. The same build with `alloc` planted has to fail.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 echo "no-std: arch, qp-wire and kv-core build for x86_64-unknown-none and need no allocator"

@@ -47,7 +47,8 @@ for crate in arch qp-wire kv-core; do
 done | none "a core crate without #![no_std]"
 
 find . -path ./target -prune -o -path ./.git -prune -o -regextype posix-extended \
-    -regex '.*/(utils?|common|helpers?|misc|types|prelude)(\.rs)?' -print | none "a file that says nothing about its subject"
+    -regex '.*/(utils?|common|helpers?|misc|types|prelude)(\.rs)?' -print |
+    none "a file that says nothing about its subject"
 
 if ((findings)); then
     exit 1

@@ -63,8 +63,8 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
     # Two installations, so that a machine which cannot have the second one still gets the first. A C linker is for
     # every check, python3 for ci/demo.sh, shellcheck for ci/shell.sh.
     provide gcc libc6-dev python3 shellcheck
-    # Debian's Rust has the AArch64 standard library and the sources of `core`, whatever rustup can download. All of it is
-    # for ci/aarch64.sh; ci/no-std.sh takes its compiler where rustup has no x86_64-unknown-none.
+    # Debian's Rust has the AArch64 standard library and the sources of `core`, whatever rustup can download. All of it
+    # is for ci/aarch64.sh; ci/no-std.sh takes its compiler where rustup has no x86_64-unknown-none.
     provide rustc-web cargo-web rust-web-src libstd-rust-web-dev:amd64 libstd-rust-web-dev:arm64 \
         gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 else
