@@ -79,6 +79,8 @@ pub struct Server {
     pub answers_are_limited: bool,
     /// Answers every request so.
     pub refuses_with: Option<ResultCode>,
+    /// Says who it is and answers nothing else.
+    pub is_mute: bool,
     /// Speaks another version, this one.
     pub version: Option<u8>,
 }
@@ -94,6 +96,7 @@ impl Server {
             request_len_max: 0,
             answers_are_limited: false,
             refuses_with: None,
+            is_mute: false,
             version: None,
         }
     }
@@ -120,6 +123,7 @@ impl Server {
             RequestBody::Identity => {
                 (FrameKind::IdentityResponse, self.spec.identity().encode(&mut answer[HEADER_LEN..]).ok()?)
             }
+            RequestBody::Batch(_) if self.is_mute => return None,
             RequestBody::Batch(batch) => {
                 let limit = if self.answers_are_limited { request.len().min(frame_len_max) } else { frame_len_max };
                 (FrameKind::BatchResponse, self.execute(port, &batch, &mut answer[HEADER_LEN..limit])?)
