@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{bench, demo, doctor};
+use crate::command::{bench, delete, demo, doctor, exists, get, incr, set};
 use crate::duration;
 use crate::exit::Exit;
 
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
         value_name = "ADDRESS[,ADDRESS..]",
         env = "DPUKV_SERVER",
         value_delimiter = ',',
-        default_value = "127.0.0.1:9110",
+        default_value = "127.0.0.1:7600",
         global = true
     )]
     pub(crate) servers: Vec<SocketAddr>,
@@ -41,6 +41,18 @@ pub(crate) struct Shared {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Print the value of a key
+    Get(get::Args),
+    /// Store a value
+    Set(set::Args),
+    /// Store a value if the key has none
+    Add(set::Args),
+    /// Remove a key
+    Delete(delete::Args),
+    /// Add to a counter
+    Incr(incr::Args),
+    /// Say by the exit code whether a key is there
+    Exists(exists::Args),
     /// Measure servers with YCSB workloads
     Bench(bench::Args),
     /// Run every design on this machine and compare them

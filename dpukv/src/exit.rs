@@ -2,8 +2,10 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::io;
 use std::process::ExitCode;
 
+use client::{ConnectError, RequestError};
 use thiserror::Error;
 
 /// How the command ended. The numbers are part of the interface.
@@ -73,6 +75,35 @@ impl From<Exit> for ExitCode {
 /// Why a command could not do what was asked.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
+    /// An option that makes no sense, in a sentence.
+    #[error("{0}")]
+    Usage(String),
+    /// No server, or the wrong one.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A request failed.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// There is no such key.
+    #[error("there is no key {key:?}")]
+    NotFound {
+        /// The key, as it was typed.
+        key: String,
+    },
+    /// There is such a key already.
+    #[error("there is a key {key:?} already")]
+    Exists {
+        /// The key, as it was typed.
+        key: String,
+    },
+    /// Standard input or output does not work.
+    #[error("cannot {doing}")]
+    Stream {
+        /// What was tried.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// The command is announced, and not there yet.
     #[error("`dpukv {command}` is not built yet")]
     NotBuilt {
@@ -85,7 +116,13 @@ impl Failure {
     /// The exit code that tells it.
     pub(crate) const fn exit(&self) -> Exit {
         match self {
-            Self::NotBuilt { .. } => Exit::Usage,
+            Self::NotBuilt { .. } | Self::Usage(_) | Self::Connect(ConnectError::Config(_)) => Exit::Usage,
+            Self::Connect(ConnectError::Version { .. }) => Exit::WrongVersion,
+            Self::Connect(ConnectError::Socket { .. }) => Exit::Machine,
+            Self::Connect(_) => Exit::NoServer,
+            Self::Request(error) => exit_of_request(error),
+            Self::NotFound { .. } | Self::Exists { .. } => Exit::No,
+            Self::Stream { .. } => Exit::Machine,
         }
     }
 
@@ -98,6 +135,22 @@ impl Failure {
             cause = error.source();
         }
         line
+    }
+}
+
+/// The exit code for a request that failed.
+const fn exit_of_request(error: &RequestError) -> Exit {
+    match error {
+        RequestError::NoKey => Exit::Usage,
+        RequestError::Version { .. } => Exit::WrongVersion,
+        RequestError::TimedOut { .. } | RequestError::Unknown { .. } => Exit::TimedOut,
+        RequestError::TooLarge(_)
+        | RequestError::TooLargeForServer
+        | RequestError::InsufficientSpace
+        | RequestError::NotSupported
+        | RequestError::WrongValue
+        | RequestError::Refused { .. }
+        | RequestError::Unexpected { .. } => Exit::Refused,
     }
 }
 

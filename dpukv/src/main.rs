@@ -5,10 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod cli;
 mod command;
 mod duration;
 mod exit;
+mod item;
 
 use std::process::ExitCode;
 
