@@ -14,6 +14,7 @@ use qp_wire::{Operation, Request, ResultCode};
 use crate::directory::Directory;
 use crate::history::{Action, Outcome, Record};
 use crate::link::Network;
+use crate::medium::Medium;
 use crate::physics::Physics;
 use crate::seed::Random;
 use crate::value::ValueId;
@@ -28,6 +29,8 @@ pub struct ClientConfig {
     pub address: SocketAddr,
     /// The name under which it writes. Each client has its own.
     pub writer: u8,
+    /// What its packets are.
+    pub medium: Medium,
     /// The protocol that it speaks.
     pub wire: Wire,
     /// Frames in flight at most.
@@ -329,7 +332,8 @@ impl Client {
         frame.tries += 1;
         // Patience grows, or a slow server would drown in repetitions.
         frame.deadline = now.after(self.config.timeout_ns << frame.tries.min(5) >> 1);
-        let copies = self.network.send(self.config.address, frame.to, &frame.payload);
+        let packet = self.config.medium.wrap(self.config.address, frame.to, &frame.payload);
+        let copies = self.network.send(self.config.address, frame.to, &packet);
         for operation in &frame.operations {
             let record = &mut self.records[*operation];
             if frame.tries == 1 && record.copies == 0 {
@@ -346,7 +350,8 @@ impl Client {
         let mut received = false;
         while let Some(packet) = self.network.receive(self.config.address) {
             received = true;
-            match self.config.wire.decode(&packet.bytes) {
+            let payload = self.config.medium.unwrap(self.config.address, &packet.bytes);
+            match payload.and_then(|payload| self.config.wire.decode(payload)) {
                 Some(reply) => self.take(&reply, now),
                 None => self.anomalies.push(Anomaly::Undecodable { len: packet.bytes.len() }),
             }

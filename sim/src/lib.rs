@@ -7,7 +7,7 @@
 //! * [`seed`], [`clock`], [`trace`]: random streams, virtual time, and the fingerprint of a run.
 //! * [`fault`]: what may go wrong, drawn per seed, and counted when it does.
 //! * [`physics`]: the above in one value, which every part of a world shares.
-//! * [`link`], [`port`], [`raw_port`]: the network and its two kinds of ports.
+//! * [`link`], [`port`], [`raw_port`], [`medium`]: the network, and its two kinds of ports and packets.
 //! * [`window`], [`dma`]: memory that the peer writes, and the copy engine that does so.
 //! * [`world`]: actors, and whose turn it is.
 //! * [`server`], [`scenario`]: all roles of a design at work, and a run of them from seed to verdict.
@@ -26,6 +26,7 @@ pub mod dma;
 pub mod fault;
 pub mod history;
 pub mod link;
+pub mod medium;
 pub mod physics;
 pub mod pool;
 pub mod port;

@@ -69,6 +69,7 @@ struct Inbox {
     /// By when they arrive, then by when they were sent.
     arriving: BTreeMap<(Tick, u64), Packet>,
     waiting: VecDeque<Packet>,
+    received: u64,
 }
 
 impl Network {
@@ -128,9 +129,15 @@ impl Network {
             }
         }
         let packet = inbox.waiting.pop_front()?;
+        inbox.received += 1;
         state.counts.received += 1;
         state.physics.trace().add(now, Event::PacketReceived, [port_of(packet.from), port_of(address)], &packet.bytes);
         Some(packet)
+    }
+
+    /// How many packets were received at an address since it was opened.
+    pub fn received_count(&self, address: SocketAddr) -> u64 {
+        self.shared.borrow().inboxes.get(&address).map_or(0, |inbox| inbox.received)
     }
 
     /// What became of all packets.

@@ -13,15 +13,20 @@ use arch::Tick;
 use kv_core::counters::{Counter, Counters};
 use kv_core::design::{CoreId, Design, Plan, Side, Topology};
 use kv_core::engine::{Fault, FlushPolicy};
+use kv_core::framed::Framed;
 use kv_core::ring::{QueuePairGeometry, ResponseWay, RingGeometry};
 use kv_core::table::Mode;
+use qp_wire::limits::DATAGRAM_LEN_MAX;
+use qp_wire::net::Checksums;
 
 use crate::client::{Anomaly, Client, ClientConfig, ClientCounts};
 use crate::fault::{FaultClass, FaultCounts, FaultPlan};
 use crate::history::{Action, HistoryError, Outcome, Record, check, check_counter};
 use crate::link::{LinkCounts, Network};
+use crate::medium::{Medium, ServerPort};
 use crate::physics::Physics;
-use crate::port::PortGeometry;
+use crate::port::{PortGeometry, SimPort};
+use crate::raw_port::SimRawPort;
 use crate::seed::Random;
 use crate::server::{GivenUp, Memory, Node, Server, ServerConfig, client_address};
 use crate::wire::Wire;
@@ -46,6 +51,8 @@ const SUPERVISION_NS: u64 = 50 * US;
 pub struct Scenario {
     /// Decides everything that is drawn.
     pub seed: u64,
+    /// What the network carries.
+    pub medium: Medium,
     /// What goes wrong.
     pub faults: FaultPlan,
     /// The server.
@@ -171,6 +178,7 @@ impl Scenario {
         let client = |index| ClientConfig {
             address: client_address(index),
             writer: index,
+            medium: Medium::Datagrams,
             wire,
             frame_count_max: 8,
             batch_count_max: 16,
@@ -181,6 +189,7 @@ impl Scenario {
         };
         Self {
             seed: design as u64,
+            medium: Medium::Datagrams,
             faults: FaultPlan::NONE,
             server: ServerConfig {
                 plan: Plan::new(design, topology).expect("the topology suits every design"),
@@ -188,6 +197,7 @@ impl Scenario {
                 flush: FlushPolicy { len: 1_024, ticks: 5 * US },
                 copy_count_max: 8,
                 port: PortGeometry { frame_len: 1_500, frame_count: 64 },
+                reply_len_max: 1_472,
                 table_len: 64 * 1_024,
                 mode: Mode::Store,
                 torn_ns: MS,
@@ -205,40 +215,93 @@ impl Scenario {
     /// The scenario of a seed: any design, any sizes, any faults.
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::from_seed(seed).fork("scenario", 0);
-        let clients = (1..=random.within(1..=4) as u8).map(|index| draw_client(&mut random, index)).collect();
+        let frames = *pick(&mut random, &[FrameSizes::ETHERNET, FrameSizes::ETHERNET, FrameSizes::JUMBO]);
+        let clients = (1..=random.within(1..=4) as u8).map(|index| draw_client(&mut random, &frames, index)).collect();
         Self {
             seed,
+            medium: *pick(&mut random, &MEDIA),
             faults: FaultPlan::draw(seed),
-            server: draw_server(&mut random),
+            server: draw_server(&mut random, &frames),
             clients,
             operation_count: random.within(50..=200),
             mix: Mix::ALL,
             key_count: random.within(6..=30) as usize,
             counter_count: random.below(4) as usize,
-            value_len_max: *pick(&mut random, &[8, 64, 300, 550]),
+            value_len_max: *pick(&mut random, &[8, 64, frames.value_len_max / 4, frames.value_len_max]),
         }
     }
 
-    /// The scenario with another way for responses.
-    pub fn with_way(mut self, way: ResponseWay) -> Self {
-        self.server.queue_pair.way = way;
-        self
+    /// The calm scenarios of a design: both protocols, on each kind of network, with either way for responses where
+    /// there are queue pairs.
+    pub fn all_calm(design: Design) -> Vec<Self> {
+        let ways = [ResponseWay::Push, ResponseWay::Pull];
+        let mut scenarios = Vec::new();
+        for wire in Wire::ALL {
+            for medium in MEDIA {
+                for way in ways.into_iter().take(if design.is_offloaded() { 2 } else { 1 }) {
+                    let mut scenario = Self { medium, ..Self::calm(design, wire) };
+                    scenario.server.queue_pair.way = way;
+                    scenarios.push(scenario);
+                }
+            }
+        }
+        scenarios
     }
 
     /// Plays the scenario.
     pub fn run(&self) -> Report {
+        match self.medium {
+            Medium::Datagrams => self.run_on::<SimPort>(),
+            Medium::Frames(_) => self.run_on::<Framed<SimRawPort>>(),
+        }
+    }
+
+    fn run_on<P: ServerPort>(&self) -> Report {
         let memory = Memory::new(&self.server);
-        let mut stage = Stage::new(self, &memory);
+        let mut stage = Stage::<P>::new(self, &memory);
         let failure = stage.play().err();
         stage.report(failure)
     }
+}
+
+/// Every kind of network.
+const MEDIA: [Medium; 3] = [Medium::Datagrams, Medium::Frames(Checksums::Zero), Medium::Frames(Checksums::Computed)];
+
+/// What goes with how long the network's frames are, all in bytes.
+#[derive(Clone, Copy, Debug)]
+struct FrameSizes {
+    payload_len_max: usize,
+    /// Two values and a key fit a frame: COMPARE_AND_SET has as many.
+    value_len_max: usize,
+    /// Shortest slots that hold any frame, in units of 1 KiB.
+    slot_kib_min: u64,
+    slot_kib_max: u64,
+    /// Protocols whose clients can read any value.
+    wires: &'static [Wire],
+}
+
+impl FrameSizes {
+    const ETHERNET: Self = Self {
+        payload_len_max: 1_472,
+        value_len_max: 550,
+        slot_kib_min: 2,
+        slot_kib_max: 16,
+        wires: &[Wire::Native, Wire::Mica],
+    };
+    const JUMBO: Self = Self {
+        payload_len_max: DATAGRAM_LEN_MAX,
+        value_len_max: 3_000,
+        slot_kib_min: 10,
+        slot_kib_max: 64,
+        wires: &[Wire::Native],
+    };
 }
 
 fn pick<'a, T>(random: &mut Random, choices: &'a [T]) -> &'a T {
     &choices[random.below(choices.len() as u64) as usize]
 }
 
-fn draw_server(random: &mut Random) -> ServerConfig {
+fn draw_server(random: &mut Random, frames: &FrameSizes) -> ServerConfig {
     let design = *pick(random, &Design::ALL);
     let dpu_cores = random.within(1..=3) as u8;
     let host_cores = dpu_cores + random.below(2) as u8 + u8::from(design == Design::Dual);
@@ -249,8 +312,10 @@ fn draw_server(random: &mut Random) -> ServerConfig {
         partitions: u16::from(host_cores + dpu_cores) + random.below(4) as u16,
         concurrent_read: random.below(2) == 0,
     };
-    let mut ring =
-        || RingGeometry::new(1 << random.below(4), 1_024 * random.within(2..=16) as u32).expect("valid sizes");
+    let mut ring = || {
+        let slot_kib = random.within(frames.slot_kib_min..=frames.slot_kib_max) as u32;
+        RingGeometry::new(1 << random.below(4), 1_024 * slot_kib).expect("valid sizes")
+    };
     let (request, response) = (ring(), ring());
     let way = *pick(random, &[ResponseWay::Push, ResponseWay::Pull]);
     ServerConfig {
@@ -258,22 +323,24 @@ fn draw_server(random: &mut Random) -> ServerConfig {
         queue_pair: QueuePairGeometry { request, response, way },
         flush: FlushPolicy { len: random.within(256..=2_048) as usize, ticks: random.within(0..=50 * US) },
         copy_count_max: random.within(2..=16) as usize,
-        port: PortGeometry { frame_len: 1_500, frame_count: random.within(4..=128) as usize },
-        table_len: 128 * 1_024,
+        port: PortGeometry { frame_len: frames.payload_len_max + 28, frame_count: random.within(4..=128) as usize },
+        reply_len_max: frames.payload_len_max,
+        table_len: 512 * 1_024,
         mode: Mode::Store,
         torn_ns: random.within(MS..=5 * MS),
         stall_ns: random.within(2 * MS..=10 * MS),
     }
 }
 
-fn draw_client(random: &mut Random, index: u8) -> ClientConfig {
+fn draw_client(random: &mut Random, frames: &FrameSizes, index: u8) -> ClientConfig {
     ClientConfig {
         address: client_address(index),
         writer: index,
-        wire: *pick(random, &[Wire::Native, Wire::Mica]),
+        medium: Medium::Datagrams,
+        wire: *pick(random, frames.wires),
         frame_count_max: random.within(1..=8) as usize,
-        batch_count_max: random.within(1..=16) as usize,
-        payload_len_max: 1_472,
+        batch_count_max: *pick(random, &[1, 4, 16, 64]),
+        payload_len_max: frames.payload_len_max,
         timeout_ns: random.within(500 * US..=3 * MS),
         try_count_max: Some(random.within(1..=6) as u32),
         think_ns_max: random.within(0..=800 * US),
@@ -281,19 +348,19 @@ fn draw_client(random: &mut Random, index: u8) -> ClientConfig {
 }
 
 /// A scenario on stage.
-struct Stage<'m> {
+struct Stage<'m, P: ServerPort> {
     scenario: Scenario,
     physics: Physics,
     network: Network,
-    world: World<Node<'m>>,
-    server: Server<'m>,
+    world: World<Node<'m, P>>,
+    server: Server<'m, P>,
     clients: Vec<ActorId>,
     keys: Rc<KeySpace>,
     random: Random,
     wipes: Vec<Record>,
 }
 
-impl<'m> Stage<'m> {
+impl<'m, P: ServerPort> Stage<'m, P> {
     fn new(scenario: &Scenario, memory: &'m Memory) -> Self {
         let physics = Physics::new(scenario.seed, scenario.faults);
         let network = Network::new(&physics);
@@ -306,7 +373,8 @@ impl<'m> Stage<'m> {
             .clients
             .iter()
             .map(|config| {
-                let client = Client::new(&physics, &network, server.directory(), &keys, *config);
+                let config = ClientConfig { medium: scenario.medium, ..*config };
+                let client = Client::new(&physics, &network, server.directory(), &keys, config);
                 world.add(Node::Client(Box::new(client)))
             })
             .collect();
@@ -474,9 +542,8 @@ impl<'m> Stage<'m> {
                 return Err(Failure::FramesKept { core, count });
             }
             let Some(counters) = self.server.counters(core.0, core.1, &mut self.world) else { continue };
-            let [received, transmitted] =
-                [Counter::FramesReceived, Counter::FramesTransmitted].map(|counter| counters.get(counter));
-            let dropped = counters.drops.total();
+            let received = self.server.address(core.0, core.1).map_or(0, |at| self.network.received_count(at));
+            let (transmitted, dropped) = (counters.get(Counter::FramesTransmitted), counters.drops.total());
             if received != transmitted + dropped {
                 return Err(Failure::FramesUncounted { core, counts: [received, transmitted, dropped] });
             }

@@ -4,6 +4,7 @@
 //! and begins a new epoch. Windows stay the same memory over all epochs and restarts, so that whatever an old epoch
 //! still writes lands where it can do harm.
 
+use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
@@ -24,32 +25,33 @@ use crate::directory::Directory;
 use crate::dma::{DmaGeometry, SimDma};
 use crate::fault::FaultClass;
 use crate::link::Network;
+use crate::medium::ServerPort;
 use crate::physics::Physics;
-use crate::port::{PortGeometry, SimPort};
+use crate::port::PortGeometry;
 use crate::seed::Random;
 use crate::window::SimWindow;
 use crate::world::{Actor, ActorId, Progress, World};
 
 /// A core with its role.
 #[derive(Debug)]
-pub enum Core<'m> {
+pub enum Core<'m, P: ServerPort> {
     /// Its process is dead.
     Down,
     /// See [`Serve`].
-    Serve(Box<Serve<'m, SimPort>>),
+    Serve(Box<Serve<'m, P>>),
     /// See [`Communicate`].
-    Communicate(Box<Communicate<SimPort, SimDma, SimWindow>>),
+    Communicate(Box<Communicate<P, SimDma, SimWindow>>),
     /// See [`Process`].
     Process(Box<Process<'m, SimDma, SimWindow>>),
 }
 
 /// Whoever acts in a world with servers.
 #[derive(Debug)]
-pub enum Node<'m> {
+pub enum Node<'m, P: ServerPort> {
     /// A client.
     Client(Box<Client>),
     /// A core of a server.
-    Core(Core<'m>),
+    Core(Core<'m, P>),
 }
 
 /// Everything that a server is built from.
@@ -65,6 +67,8 @@ pub struct ServerConfig {
     pub copy_count_max: usize,
     /// Frames of each port.
     pub port: PortGeometry,
+    /// Longest answer, in bytes of payload.
+    pub reply_len_max: usize,
     /// Memory of each partition, in bytes.
     pub table_len: usize,
     /// What a full table does.
@@ -93,9 +97,6 @@ impl Memory {
 /// Where clients come from; answers to them may be longer than their requests.
 const CLIENT_NETWORK: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 0);
 
-/// Longest answer, in bytes: what fits an Ethernet frame.
-const REPLY_LEN_MAX: usize = 1_472;
-
 const SECRET: Secret = Secret { k0: 0x0123_4567_89AB_CDEF, k1: 0xFEDC_BA98_7654_3210 };
 
 /// The longest time until anybody notices anything, in nanoseconds.
@@ -106,6 +107,8 @@ const NOTICE_NS_MAX: u64 = 300_000;
 enum Pair {
     /// It works, as far as anybody knows.
     Up,
+    /// One of its sides died, and the other does not know yet.
+    Broken,
     /// It was taken down.
     Down,
     /// Its sides begin the epoch at these times; `None` has already begun.
@@ -114,7 +117,7 @@ enum Pair {
 
 /// A server in a world.
 #[derive(Debug)]
-pub struct Server<'m> {
+pub struct Server<'m, P: ServerPort> {
     physics: Physics,
     random: Random,
     network: Network,
@@ -130,6 +133,7 @@ pub struct Server<'m> {
     engine_count: u64,
     is_up: [bool; 2],
     given_up: Vec<GivenUp>,
+    ports: PhantomData<P>,
 }
 
 /// A queue pair that an engine gave up.
@@ -145,9 +149,9 @@ pub struct GivenUp {
     pub fault: Fault,
 }
 
-impl<'m> Server<'m> {
+impl<'m, P: ServerPort> Server<'m, P> {
     /// A server, all of whose cores join `world` and are down.
-    pub fn new(network: &Network, config: ServerConfig, memory: &'m Memory, world: &mut World<Node<'m>>) -> Self {
+    pub fn new(network: &Network, config: ServerConfig, memory: &'m Memory, world: &mut World<Node<'m, P>>) -> Self {
         let physics = world.physics().clone();
         let geometry = &config.queue_pair;
         let windows = (0..config.plan.queue_pair_count())
@@ -165,6 +169,7 @@ impl<'m> Server<'m> {
             engine_count: 0,
             is_up: [false; 2],
             given_up: Vec::new(),
+            ports: PhantomData,
             network: network.clone(),
             physics,
             config,
@@ -203,9 +208,10 @@ impl<'m> Server<'m> {
     }
 
     /// Starts a side's process, with empty tables.
-    pub fn start(&mut self, side: Side, world: &mut World<Node<'m>>) {
+    pub fn start(&mut self, side: Side, world: &mut World<Node<'m, P>>) {
         self.is_up[side as usize] = true;
         let mut tables = self.format_tables(side);
+        let policy = || policy(self.config.reply_len_max);
         for (core, id) in (0..).map(CoreId).zip(self.actors(side).to_vec()) {
             let core = match self.config.plan.role(side, core) {
                 Role::Idle => Core::Down,
@@ -227,17 +233,20 @@ impl<'m> Server<'m> {
     }
 
     /// Kills a side's process: everything in its memory is gone but the windows' bytes.
-    pub fn kill(&mut self, side: Side, world: &mut World<Node<'m>>) {
+    pub fn kill(&mut self, side: Side, world: &mut World<Node<'m, P>>) {
         self.is_up[side as usize] = false;
         for id in self.actors(side) {
             *world.actor_mut(*id) = Node::Core(Core::Down);
+        }
+        for pair in self.pairs.iter_mut().filter(|pair| **pair != Pair::Down) {
+            *pair = Pair::Broken;
         }
         let class = if side == Side::Host { FaultClass::HostCrash } else { FaultClass::DpuCrash };
         self.physics.faults().count(class);
     }
 
     /// Lets no core of a side take a turn before `until`.
-    pub fn pause(&mut self, side: Side, until: Tick, world: &mut World<Node<'m>>) {
+    pub fn pause(&mut self, side: Side, until: Tick, world: &mut World<Node<'m, P>>) {
         for id in self.actors(side) {
             world.pause(*id, until);
         }
@@ -246,7 +255,7 @@ impl<'m> Server<'m> {
     }
 
     /// Does what is due on the control channel. To be called every now and then.
-    pub fn supervise(&mut self, world: &mut World<Node<'m>>) {
+    pub fn supervise(&mut self, world: &mut World<Node<'m, P>>) {
         let now = self.physics.now();
         for index in 0..self.pairs.len() {
             let id = QueuePairId(index as u8);
@@ -255,11 +264,11 @@ impl<'m> Server<'m> {
             match pair {
                 Pair::Down if both_live => self.begin_epoch(id),
                 Pair::Down => {}
-                _ if !both_live || self.learn_of_fault(id, world) => {
+                _ if pair == Pair::Broken || self.learn_of_fault(id, world) => {
                     self.detach(id, world);
                     self.pairs[index] = Pair::Down;
                 }
-                Pair::Up => {}
+                Pair::Broken | Pair::Up => {}
                 Pair::Rising { epoch, mut host_at, mut dpu_at } => {
                     for (side, at) in [(Side::Host, &mut host_at), (Side::Dpu, &mut dpu_at)] {
                         if at.is_some_and(|at| at <= now) {
@@ -275,7 +284,7 @@ impl<'m> Server<'m> {
     }
 
     /// The counters of a core, if its process lives.
-    pub fn counters<'w>(&self, side: Side, core: CoreId, world: &'w mut World<Node<'m>>) -> Option<&'w Counters> {
+    pub fn counters<'w>(&self, side: Side, core: CoreId, world: &'w mut World<Node<'m, P>>) -> Option<&'w Counters> {
         match world.actor_mut(self.actors(side)[usize::from(core.0)]) {
             Node::Core(core) => core.counters(),
             Node::Client(_) => None,
@@ -283,12 +292,18 @@ impl<'m> Server<'m> {
     }
 
     /// How many frames a core's port has lent out and not got back; 0 without a port.
-    pub fn frames_out(&self, side: Side, core: CoreId, world: &World<Node<'m>>) -> usize {
+    pub fn frames_out(&self, side: Side, core: CoreId, world: &World<Node<'m, P>>) -> usize {
         match world.actor(self.actors(side)[usize::from(core.0)]) {
-            Node::Core(Core::Serve(serve)) => serve.port().pool().used_count(),
-            Node::Core(Core::Communicate(communicate)) => communicate.port().pool().used_count(),
+            Node::Core(Core::Serve(serve)) => serve.port().frames_out(),
+            Node::Core(Core::Communicate(communicate)) => communicate.port().frames_out(),
             _ => 0,
         }
+    }
+
+    /// The address of a core's port, if it has one.
+    pub fn address(&self, side: Side, core: CoreId) -> Option<SocketAddr> {
+        let mut endpoints = self.directory.endpoints().iter();
+        endpoints.find(|(endpoint, _)| (endpoint.side, endpoint.core) == (side, core)).map(|(_, address)| *address)
     }
 
     /// Every core of both sides.
@@ -337,14 +352,13 @@ impl<'m> Server<'m> {
         store
     }
 
-    fn open_port(&self, side: Side, core: CoreId) -> SimPort {
-        let (_, address) = self
-            .directory
-            .endpoints()
-            .iter()
-            .find(|(endpoint, _)| (endpoint.side, endpoint.core) == (side, core))
-            .expect("a core with a port has an endpoint");
-        SimPort::open(&self.physics, &self.network, *address, self.config.port)
+    fn open_port(&self, side: Side, core: CoreId) -> P {
+        P::open(
+            &self.physics,
+            &self.network,
+            self.address(side, core).expect("a core with a port has an endpoint"),
+            self.config.port,
+        )
     }
 
     /// Empties the windows and lets both sides attach at their leisure.
@@ -357,7 +371,7 @@ impl<'m> Server<'m> {
         self.pairs[usize::from(id.0)] = Pair::Rising { epoch: self.epoch, host_at: at(), dpu_at: at() };
     }
 
-    fn attach(&mut self, id: QueuePairId, side: Side, epoch: u32, world: &mut World<Node<'m>>) {
+    fn attach(&mut self, id: QueuePairId, side: Side, epoch: u32, world: &mut World<Node<'m, P>>) {
         let (host_window, dpu_window) = self.windows[usize::from(id.0)].clone();
         let geometry = self.config.queue_pair;
         let (window, peer) = match (side, geometry.way) {
@@ -387,7 +401,7 @@ impl<'m> Server<'m> {
         }
     }
 
-    fn detach(&self, id: QueuePairId, world: &mut World<Node<'m>>) {
+    fn detach(&self, id: QueuePairId, world: &mut World<Node<'m, P>>) {
         for side in [Side::Host, Side::Dpu] {
             match world.actor_mut(self.actor_of(id, side)) {
                 Node::Core(Core::Communicate(communicate)) => communicate.detach(),
@@ -398,7 +412,7 @@ impl<'m> Server<'m> {
     }
 
     /// Asks both ends of a queue pair whether they have given it up.
-    fn learn_of_fault(&mut self, id: QueuePairId, world: &World<Node<'m>>) -> bool {
+    fn learn_of_fault(&mut self, id: QueuePairId, world: &World<Node<'m, P>>) -> bool {
         let count = self.given_up.len();
         for side in [Side::Host, Side::Dpu] {
             let fault = match world.actor(self.actor_of(id, side)) {
@@ -427,7 +441,7 @@ impl<'m> Server<'m> {
     }
 }
 
-impl Core<'_> {
+impl<P: ServerPort> Core<'_, P> {
     fn counters(&mut self) -> Option<&Counters> {
         match self {
             Self::Down => None,
@@ -438,7 +452,7 @@ impl Core<'_> {
     }
 }
 
-impl Actor for Node<'_> {
+impl<P: ServerPort> Actor for Node<'_, P> {
     fn turn(&mut self, now: Tick) -> Progress {
         let turn = match self {
             Self::Client(client) => return client.turn(now),
@@ -451,19 +465,19 @@ impl Actor for Node<'_> {
     }
 }
 
-/// The address of a server's endpoint.
+/// The address of a server's endpoint. Ports are counted from 0, as MICA2's are.
 fn endpoint_address(index: usize) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, 1], 5_000 + index as u16))
+    SocketAddr::from(([10, 0, 0, 1], index as u16))
 }
 
 /// The address of a client.
 pub fn client_address(index: u8) -> SocketAddr {
     let [a, b, c, _] = CLIENT_NETWORK.octets();
-    SocketAddr::from(([a, b, c, index], 6_000 + u16::from(index)))
+    SocketAddr::from(([a, b, c, index], 1_000 + u16::from(index)))
 }
 
-fn policy() -> Policy {
-    let mut policy = Policy { reply_len_max: REPLY_LEN_MAX, ..Policy::default() };
+fn policy(reply_len_max: usize) -> Policy {
+    let mut policy = Policy { reply_len_max, ..Policy::default() };
     let clients = Prefix::new(IpAddr::V4(CLIENT_NETWORK), 16).expect("16 bits of 32");
     policy.listed.push(clients).expect("an empty list has room");
     policy

@@ -5,6 +5,7 @@
 
 use kv_core::hash::KeyHash;
 use qp_wire::batch::RequestWriter;
+use qp_wire::limits::DATAGRAM_LEN_MAX;
 use qp_wire::native::{self, FrameHeader, FrameKind, ResponseBody, ResponseFrame};
 use qp_wire::{Operation, RawRequest, Request, ResultCode, mica};
 
@@ -43,7 +44,7 @@ pub struct Reply {
 const OPAQUE_INDEX_BITS: u32 = 8;
 
 /// Longest value field of one request, in bytes.
-const VALUE_FIELD_LEN_MAX: usize = 4_096;
+const VALUE_FIELD_LEN_MAX: usize = DATAGRAM_LEN_MAX;
 
 impl Wire {
     /// Both.

@@ -8,8 +8,8 @@ use sim::wire::Wire;
 
 #[test]
 fn every_host_core_serves_and_no_dpu_core_does() {
-    for wire in Wire::ALL {
-        let report = balance::check(&Scenario::calm(Design::CpuOnly, wire));
+    for scenario in Scenario::all_calm(Design::CpuOnly) {
+        let report = balance::check(&scenario);
         assert_eq!((report.core_count(Side::Host), report.core_count(Side::Dpu)), (3, 0));
         for core in 0..3 {
             assert!(report.core(Side::Host, core, Counter::Requests) > 0, "core {core}");

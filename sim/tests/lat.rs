@@ -2,22 +2,19 @@
 
 use kv_core::counters::Counter;
 use kv_core::design::{Design, Side};
-use kv_core::ring::ResponseWay;
 use sim::balance;
 use sim::scenario::Scenario;
 use sim::wire::Wire;
 
 #[test]
 fn each_queue_pair_joins_two_cores() {
-    for way in [ResponseWay::Push, ResponseWay::Pull] {
-        for wire in Wire::ALL {
-            let report = balance::check(&Scenario::calm(Design::Lat, wire).with_way(way));
-            assert_eq!((report.core_count(Side::Host), report.core_count(Side::Dpu)), (2, 2));
-            for core in 0..2 {
-                let sent = report.core(Side::Dpu, core, Counter::BatchesSent);
-                assert_eq!(report.core(Side::Host, core, Counter::BatchesReceived), sent, "core {core}");
-                assert!(report.core(Side::Host, core, Counter::Items) > 0, "core {core}");
-            }
+    for scenario in Scenario::all_calm(Design::Lat) {
+        let report = balance::check(&scenario);
+        assert_eq!((report.core_count(Side::Host), report.core_count(Side::Dpu)), (2, 2));
+        for core in 0..2 {
+            let sent = report.core(Side::Dpu, core, Counter::BatchesSent);
+            assert_eq!(report.core(Side::Host, core, Counter::BatchesReceived), sent, "core {core}");
+            assert!(report.core(Side::Host, core, Counter::Items) > 0, "core {core}");
         }
     }
 }

@@ -2,20 +2,17 @@
 
 use kv_core::counters::Counter;
 use kv_core::design::{Design, Side};
-use kv_core::ring::ResponseWay;
 use sim::balance;
 use sim::scenario::Scenario;
 use sim::wire::Wire;
 
 #[test]
 fn one_host_core_processes_what_all_dpu_cores_send() {
-    for way in [ResponseWay::Push, ResponseWay::Pull] {
-        for wire in Wire::ALL {
-            let report = balance::check(&Scenario::calm(Design::Sav, wire).with_way(way));
-            assert_eq!((report.core_count(Side::Host), report.core_count(Side::Dpu)), (1, 2));
-            for core in 0..2 {
-                assert!(report.core(Side::Dpu, core, Counter::BatchesSent) > 0, "core {core}");
-            }
+    for scenario in Scenario::all_calm(Design::Sav) {
+        let report = balance::check(&scenario);
+        assert_eq!((report.core_count(Side::Host), report.core_count(Side::Dpu)), (1, 2));
+        for core in 0..2 {
+            assert!(report.core(Side::Dpu, core, Counter::BatchesSent) > 0, "core {core}");
         }
     }
 }

@@ -4,12 +4,11 @@ use kv_core::counters::Counter;
 use kv_core::design::{Design, Side};
 use sim::balance;
 use sim::scenario::Scenario;
-use sim::wire::Wire;
 
 #[test]
 fn every_core_of_both_sides_serves_its_own_partitions() {
-    for wire in Wire::ALL {
-        let report = balance::check(&Scenario::calm(Design::Shrd, wire));
+    for scenario in Scenario::all_calm(Design::Shrd) {
+        let report = balance::check(&scenario);
         assert_eq!((report.core_count(Side::Host), report.core_count(Side::Dpu)), (3, 2));
         for (side, core, counters) in &report.cores {
             assert!(counters.get(Counter::FramesReceived) > 0, "{side:?} {core:?}");
