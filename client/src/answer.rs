@@ -15,7 +15,7 @@ pub struct Answer<'a> {
     pub value: Option<&'a [u8]>,
     /// From the submission to the end.
     pub latency: Duration,
-    /// How often its frame was sent; 0 when it never left this machine.
+    /// How often it was sent; 0 when it never left this machine.
     pub attempts: u32,
 }
 

@@ -31,7 +31,7 @@ pub struct Config {
     pub timeout: Duration,
     /// How long to wait for the servers to say who they are, when connecting. 2 s by default.
     pub connect_timeout: Duration,
-    /// Most attempts of a request, at least 1. 20 by default: when 30 % of the frames are lost in either direction, an
+    /// Most attempts of a request in vain, at least 1. 20 by default: when 30 % of the frames are lost in either direction, an
     /// attempt fails with 1 - 0.7², and 20 in a row with a probability of 1.4 in a million.
     pub attempts_max: u32,
     /// The shortest time after which a frame is sent again. 10 ms by default: what a process may lose to others on a

@@ -214,7 +214,8 @@ impl Pipeline {
     /// Waits until something arrives or is due.
     fn wait(&self, now: Moment, deadline: Moment) {
         let until = deadline.min(self.session.next_turn());
-        self.sockets.wait(until.since(now), self.session.is_asking());
+        // What is ready and was not sent found a socket full.
+        self.sockets.wait(until.since(now), self.session.is_asking(), self.session.has_departure());
     }
 
     /// Whether all servers are ready, or why they will not be. `is_late` says that the time to connect is over.

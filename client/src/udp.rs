@@ -109,15 +109,24 @@ impl Sockets {
     }
 
     /// Waits until a datagram is there, for `wait` at most, or less when a signal comes. `with_servers` says whether
-    /// those from the servers' own sockets count.
-    pub(crate) fn wait(&self, wait: Duration, with_servers: bool) {
+    /// those from the servers' own sockets count, `is_blocked` whether room to send counts as well.
+    pub(crate) fn wait(&self, wait: Duration, with_servers: bool, is_blocked: bool) {
+        let flags = if is_blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        if !with_servers && self.v6.is_none() {
+            // The usual case, which comes often and needs no list.
+            return wait_for(&mut [PollFd::new(&self.v4, flags)], wait);
+        }
         let servers = if with_servers { self.servers.as_slice() } else { &[] };
         let sockets = std::iter::once(&self.v4).chain(&self.v6).chain(servers);
-        let mut sockets: Vec<PollFd<'_>> = sockets.map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
-        let timeout = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
-        // Whatever goes wrong, the caller looks at the sockets and at the time next.
-        let _ = poll(&mut sockets, Some(&timeout));
+        let mut sockets: Vec<PollFd<'_>> = sockets.map(|socket| PollFd::new(socket, flags)).collect();
+        wait_for(&mut sockets, wait);
     }
+}
+
+fn wait_for(sockets: &mut [PollFd<'_>], wait: Duration) {
+    let timeout = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+    // Whatever goes wrong, the caller looks at the sockets and at the time next.
+    let _ = poll(sockets, Some(&timeout));
 }
 
 fn any_address(is_ipv6: bool) -> SocketAddr {

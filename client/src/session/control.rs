@@ -175,7 +175,7 @@ impl Session {
         if was_sent && is_named && change != Change::Restarted {
             return;
         }
-        let attempts_before = flight.attempts();
+        let before = flight.tries();
         for pending in flight.requests.iter_mut().filter(|pending| pending.is_waiting()) {
             pending.unsure |= was_sent;
             pending.status = Status::Again;
@@ -184,6 +184,6 @@ impl Session {
             // Whoever had them is gone.
             self.give_up(now, index, |pending| pending.is_once(resend), on_answer);
         }
-        self.move_on(now, index, Again { attempts_before, not_before: now });
+        self.move_on(now, index, Again { before, not_before: now });
     }
 }

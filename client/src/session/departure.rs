@@ -91,10 +91,10 @@ impl Session {
         let Some(flight) = self.flights.get_mut(index) else { return };
         let statistics = &mut self.statistics;
         statistics.frames_sent += 1;
-        statistics.frames_resent += u64::from(flight.attempts() > 0);
+        statistics.frames_resent += u64::from(flight.sendings > 0);
         statistics.requests_sent += flight.requests.len() as u64;
         statistics.bytes_sent += flight.payload().len() as u64;
-        flight.due = now.after(self.peers.resend_after(flight.peer, flight.attempts(), bounds));
+        flight.due = now.after(self.peers.resend_after(flight.peer, flight.tries().strikes, bounds));
         flight.sendings += 1;
         flight.state = State::Sent;
         self.next_wake = self.next_wake.min(flight.wake());

@@ -8,6 +8,15 @@ use super::pending::{Pending, Status};
 use super::server::ServerId;
 use crate::moment::Moment;
 
+/// What requests have gone through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tries {
+    /// How often they were sent.
+    pub(super) attempts: u32,
+    /// How often they were sent since the server last took one of their frame. So often they were sent in vain.
+    pub(super) strikes: u32,
+}
+
 /// Where a flight stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -41,8 +50,8 @@ pub(super) struct Flight {
     batch_len: usize,
     flags: u8,
     pub(super) requests: Vec<Pending>,
-    /// How often these requests were sent in flights before this one.
-    pub(super) attempts_before: u32,
+    /// What these requests went through in flights before this one.
+    before: Tries,
     /// How often this flight was sent.
     pub(super) sendings: u32,
     first_sent: Moment,
@@ -54,7 +63,7 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    const fn new(generation: u16) -> Self {
+    fn new(generation: u16) -> Self {
         Self {
             generation,
             state: State::Free,
@@ -65,7 +74,7 @@ impl Flight {
             batch_len: 0,
             flags: 0,
             requests: Vec::new(),
-            attempts_before: 0,
+            before: Tries::default(),
             sendings: 0,
             first_sent: Moment::NEVER,
             last_sent: Moment::NEVER,
@@ -74,9 +83,9 @@ impl Flight {
         }
     }
 
-    /// How often its requests were sent.
-    pub(super) const fn attempts(&self) -> u32 {
-        self.attempts_before + self.sendings
+    /// What its requests have gone through.
+    pub(super) const fn tries(&self) -> Tries {
+        Tries { attempts: self.before.attempts + self.sendings, strikes: self.before.strikes + self.sendings }
     }
 
     /// When it needs attention.
@@ -143,7 +152,7 @@ pub(super) struct Launch {
     pub(super) server: ServerId,
     /// Where it goes, if that is known.
     pub(super) peer: Option<PeerId>,
-    pub(super) attempts_before: u32,
+    pub(super) before: Tries,
     /// When it may leave; at once when that is not later than now.
     pub(super) not_before: Moment,
     /// How long the answer may be, in bytes, if that has to be shown to the server.
@@ -211,7 +220,7 @@ impl Flights {
         }
         flight.server = launch.server;
         flight.peer = launch.peer.unwrap_or(PeerId(0));
-        flight.attempts_before = launch.attempts_before;
+        flight.before = launch.before;
         flight.sendings = 0;
         flight.expiry = launch.expiry;
         (flight.state, flight.due) = match launch.peer {

@@ -46,7 +46,7 @@ use crate::error::{ConfigError, SubmitError};
 use crate::moment::{Moment, duration_nanos};
 use crate::statistics::Statistics;
 use departure::Queued;
-use flight::{Flights, Launch, State};
+use flight::{Flights, Launch, State, Tries};
 use gather::Gather;
 use peer::{PeerId, Peers};
 use pending::Pending;
@@ -195,7 +195,7 @@ impl Session {
             server: server_id,
             expiry: first.expiry(self.config.timeout),
             peer,
-            attempts_before: 0,
+            before: Tries::default(),
             not_before: now,
             answer_len: match is_limited && gather.has_values_to_come() {
                 true if knows_values => gather.answer_len_expected().min(frame_len_max),

@@ -5,7 +5,7 @@ use qp_wire::batch::RequestBatch;
 use qp_wire::native::HEADER_LEN;
 
 use super::Session;
-use super::flight::Launch;
+use super::flight::{Launch, Tries};
 use super::pending::{Pending, Status};
 use super::server::{Allowance, ServerId};
 use crate::moment::Moment;
@@ -13,8 +13,8 @@ use crate::moment::Moment;
 /// How requests that move start anew.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Again {
-    /// How often they were sent.
-    pub(super) attempts_before: u32,
+    /// What they have gone through.
+    pub(super) before: Tries,
     /// When they may be sent next.
     pub(super) not_before: Moment,
 }
@@ -76,7 +76,7 @@ impl Session {
             server: server_id,
             expiry: first.expiry(self.config.timeout),
             peer: server.route_mut(route).next_peer(),
-            attempts_before: again.attempts_before,
+            before: again.before,
             not_before: again.not_before,
             answer_len: if is_limited { server.frame_len_max() } else { 0 },
         };

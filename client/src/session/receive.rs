@@ -7,6 +7,7 @@ use qp_wire::native::{ResponseBody, ResponseFrame};
 use qp_wire::{Opcode, ResultCode};
 
 use super::Session;
+use super::flight::Tries;
 use super::moving::Again;
 use super::pending::Status;
 use super::server::Allowance;
@@ -71,7 +72,7 @@ impl Session {
     {
         let Some(flight) = self.flights.get_mut(index) else { return };
         let server = &mut self.servers[usize::from(flight.server.0)];
-        let attempts = flight.attempts();
+        let attempts = flight.tries().attempts;
         let mut findings = Findings::default();
         for (pending, response) in flight.requests.iter_mut().zip(batch.iter()) {
             if !pending.is_waiting() {
@@ -121,17 +122,19 @@ impl Session {
     {
         let bounds = Bounds { min: self.config.resend_after_min, max: self.config.resend_after_max };
         let Some(flight) = self.flights.get(index) else { return };
-        let attempts = flight.attempts();
-        if attempts >= self.config.attempts_max && !progress {
-            return self.give_up(now, index, |pending| pending.status == Status::Again, on_answer);
+        let before = flight.tries();
+        if progress {
+            let before = Tries { strikes: 0, ..before };
+            return self.move_on(now, index, Again { before, not_before: now });
         }
-        // The first refusal may be for want of room in the answer, which a frame of its own or a pad mends.
-        let again = if progress || attempts <= 1 {
-            Again { attempts_before: if progress { 0 } else { attempts }, not_before: now }
-        } else {
-            let pause = self.peers.resend_after(flight.peer, attempts - 2, bounds);
-            Again { attempts_before: attempts, not_before: now.after(pause) }
+        if before.strikes >= self.config.attempts_max {
+            return self.give_up(now, index, |_| true, on_answer);
+        }
+        // The first refusal may be for want of room in the answer, which a pad mends.
+        let not_before = match before.strikes.checked_sub(2) {
+            None => now,
+            Some(pauses_before) => now.after(self.peers.resend_after(flight.peer, pauses_before, bounds)),
         };
-        self.move_on(now, index, again);
+        self.move_on(now, index, Again { before, not_before });
     }
 }

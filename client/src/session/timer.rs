@@ -76,8 +76,8 @@ impl Session {
         if self.peers.silent(flight.peer) >= SILENCE_MAX {
             self.servers[usize::from(flight.server.0)].ask.doubt(now);
         }
-        let attempts = flight.attempts();
-        if attempts >= self.config.attempts_max {
+        let before = flight.tries();
+        if before.strikes >= self.config.attempts_max {
             return self.give_up(now, index, |_| true, on_answer);
         }
         for pending in &mut flight.requests {
@@ -96,7 +96,7 @@ impl Session {
                 pending.status = Status::Again;
             }
         }
-        self.move_on(now, index, Again { attempts_before: attempts, not_before: now });
+        self.move_on(now, index, Again { before, not_before: now });
     }
 
     /// Ends those requests of a flight that have not left it and that `is_over` names. The flight is freed when none is
@@ -107,7 +107,7 @@ impl Session {
     {
         let timeout = self.config.timeout;
         let Some(flight) = self.flights.get_mut(index) else { return };
-        let (in_air, attempts) = (flight.in_air(), flight.attempts());
+        let (in_air, attempts) = (flight.in_air(), flight.tries().attempts);
         let mut next_expiry = Moment::NEVER;
         for pending in flight.requests.iter_mut().filter(|pending| pending.status != Status::Gone) {
             if !is_over(pending) {
