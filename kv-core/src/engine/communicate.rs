@@ -5,8 +5,9 @@ mod deliver;
 
 use arch::{Tick, TickRate};
 use qp_wire::DropReason;
+use qp_wire::batch::ResponseColumns;
 
-use self::batcher::{Batcher, Batching};
+use self::batcher::{Batcher, Batching, NoRoom};
 use self::deliver::{Delivery, Flight};
 use super::inbound::{Decoded, HereOnly, IdentityBytes, Inbound, answer_here};
 use super::link::{Fault, Link, QueuePairEnd};
@@ -44,6 +45,7 @@ pub struct Communicate<P: PacketPort, D: DmaEngine, W> {
     batcher: Batcher<D::Buf>,
     flight: Flight<P::Frame>,
     private: Private,
+    columns: ResponseColumns,
     counters: Counters,
 }
 
@@ -71,6 +73,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
             batcher: Batcher::new(),
             flight: Flight::new(),
             private: Private([0; SLOT_LEN_MAX as usize]),
+            columns: ResponseColumns::new(),
             counters: Counters::default(),
         }
     }
@@ -132,6 +135,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
             port: &mut self.port,
             policy: &self.policy,
             counters: &mut self.counters,
+            columns: &mut self.columns,
         };
         match link.geometry().way {
             ResponseWay::Push => {
@@ -225,14 +229,18 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
         let may_reset = self.policy.may_reset(frame.source().ip());
         let mut batching = Batching { link, counters: &mut self.counters, may_reset, reply_len_max, now };
         match self.batcher.add(frame.payload(), &mut batching) {
-            Some(waits_for) => {
+            Ok(waits_for) => {
                 self.flight.push(frame, waits_for, now);
                 if self.batcher.len() >= self.flush.len {
                     self.batcher.flush(link, &mut self.counters);
                 }
                 Ok(())
             }
-            None => Err(frame),
+            Err(NoRoom::Now) => Err(frame),
+            Err(NoRoom::Ever) => {
+                self.counters.drops.count(DropReason::Long);
+                Ok(())
+            }
         }
     }
 

@@ -120,9 +120,14 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
         self.sender.room()
     }
 
-    /// A buffer for the next slot, if a copy could be started with it.
+    /// Whether a copy could be started now.
+    pub(super) fn can_copy(&self) -> bool {
+        self.end.engine.room() > 0
+    }
+
+    /// A buffer for the next slot, if a copy could be started with it now.
     pub(super) fn alloc(&mut self) -> Option<D::Buf> {
-        if self.end.engine.room() == 0 { None } else { self.end.engine.alloc() }
+        if self.can_copy() { self.end.engine.alloc() } else { None }
     }
 
     /// Seals the first `len` bytes of a buffer and starts its copy.

@@ -1,10 +1,10 @@
 //! From frames to slots.
 //!
-//! A native frame's body goes into the slot as it is, as a run of its own. MICA2 frames carry one request each as a
-//! rule; consecutive ones are gathered into one run, so that their headers fold away.
+//! The body of a native frame with many requests goes into the slot as it is, as a run of its own. Frames with few, and
+//! MICA2's carry one as a rule, are gathered: consecutive ones share a run, so that their headers fold away.
 
 use arch::Tick;
-use qp_wire::batch::{RequestBatch, RequestWriter};
+use qp_wire::batch::{RequestBatch, RequestWriter, response_len_min};
 use qp_wire::limits::{DATAGRAM_LEN_MAX, REQUEST_COUNT_MAX};
 use qp_wire::native::FrameHeader;
 use qp_wire::qp::{RUN_HEADER_LEN, SLOT_HEADER_LEN, put_run_header};
@@ -17,10 +17,19 @@ use crate::engine::inbound::{Decoded, Inbound, as_native, holds_reset, refused};
 use crate::engine::link::Link;
 use crate::hash::KeyHash;
 
+/// Native frames of at most this many requests are gathered. A run of its own costs 12 bytes, gathering the encoding of
+/// each request.
+const GATHERED_COUNT_MAX: usize = 8;
+
+/// Most bytes that the columns take of each request: operation, key length, value length.
+const COLUMNS_LEN_MAX: usize = 4;
+
 /// A slot that is being filled, and the run that is being gathered for it.
 pub(super) struct Batcher<B> {
     open: Option<Open<B>>,
     gathered: RequestWriter,
+    /// What the gathered run may come to when nothing folds, its headers included; 0 when nothing is gathered.
+    gathered_len_max: usize,
     /// Room that the gathered requests' answers may take, in bytes.
     gathered_response_len: usize,
 }
@@ -34,7 +43,7 @@ impl<B> core::fmt::Debug for Batcher<B> {
 struct Open<B> {
     buf: B,
     len: usize,
-    /// Room that the answers may take in the response slot, in bytes.
+    /// Room that the answers may take in the response slot, in bytes, those to gathered requests included.
     response_len: usize,
     count: usize,
     since: Tick,
@@ -51,6 +60,15 @@ pub(super) struct Batching<'b, D: DmaEngine, W> {
     pub(super) now: Tick,
 }
 
+/// Why a frame was not added to a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoRoom {
+    /// Every slot is in use; later there will be one.
+    Now,
+    /// No slot of this queue pair is long enough for the frame or its answer.
+    Ever,
+}
+
 /// What a frame adds to a slot.
 #[derive(Clone, Copy)]
 struct Need {
@@ -59,40 +77,47 @@ struct Need {
     count: usize,
 }
 
+/// What a shared run costs beside its requests and answers.
+const RUN_OVERHEAD: usize = RUN_HEADER_LEN + batch::HEADER_LEN;
+
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
     pub(super) fn new() -> Self {
-        Self { open: None, gathered: RequestWriter::new(), gathered_response_len: 0 }
+        Self { open: None, gathered: RequestWriter::new(), gathered_len_max: 0, gathered_response_len: 0 }
     }
 
     /// Forgets what was not sent.
     pub(super) fn clear(&mut self) {
         self.open = None;
+        self.clear_gathered();
+    }
+
+    fn clear_gathered(&mut self) {
         self.gathered.clear();
+        self.gathered_len_max = 0;
         self.gathered_response_len = 0;
     }
 
     /// Bytes of the open slot, the gathered run included; 0 when nothing is open.
     pub(super) fn len(&self) -> usize {
-        self.open.as_ref().map_or(0, |open| open.len + self.gathered_len())
+        let gathered_len = if self.gathered.is_empty() { 0 } else { RUN_HEADER_LEN + self.gathered.encoded_len() };
+        self.open.as_ref().map_or(0, |open| open.len + gathered_len)
     }
 
     /// Since when the open slot has held requests.
     pub(super) fn since(&self) -> Option<Tick> {
-        self.open.as_ref().map(|open| open.since)
+        self.open.as_ref().filter(|open| open.count > 0).map(|open| open.since)
     }
 
-    fn gathered_len(&self) -> usize {
-        if self.gathered.is_empty() { 0 } else { RUN_HEADER_LEN + self.gathered.encoded_len() }
-    }
-
-    /// Adds a valid frame's requests to a slot, and says what the frame waits for then. `None`, and nothing added, when
-    /// there is no room for them now.
+    /// Adds a valid frame's requests to a slot, and says what the frame waits for then.
+    ///
+    /// # Errors
+    /// [`NoRoom`], and nothing was added.
     pub(super) fn add<D: DmaEngine<Buf = B>, W: Window>(
         &mut self,
         payload: &[u8],
         batching: &mut Batching<'_, D, W>,
-    ) -> Option<WaitsFor> {
-        let Decoded::Requests(inbound) = Decoded::of(payload) else { return None };
+    ) -> Result<WaitsFor, NoRoom> {
+        let Decoded::Requests(inbound) = Decoded::of(payload) else { return Err(NoRoom::Ever) };
         match inbound {
             Inbound::Native { header, batch } => self.add_native(&batch, header, batching),
             Inbound::Mica(frame) => self.add_mica(frame, payload.len(), batching),
@@ -104,26 +129,43 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
         batch: &RequestBatch<'_>,
         header: FrameHeader,
         batching: &mut Batching<'_, D, W>,
-    ) -> Option<WaitsFor> {
+    ) -> Result<WaitsFor, NoRoom> {
         let count = batch.count();
-        let response_len_max = batching.reply_len_max - native::HEADER_LEN;
+        let slot_room = batching.link.geometry().response.slot_len() - SLOT_HEADER_LEN - RUN_HEADER_LEN;
+        let response_len_max = (batching.reply_len_max - native::HEADER_LEN).min(slot_room);
+        if response_len_max < response_len_min(count) {
+            return Err(NoRoom::Ever);
+        }
+        // Whoever shares a run shares its room. An INCREMENT must find its own, so frames of sources that get no more
+        // than they sent, where room is scarce, have their own runs.
+        let is_roomy = response_len_max >= response_len_min(count) + size_of::<u64>() * count;
+        let refuse_reset = !batching.may_reset && holds_reset(batch);
+        if refuse_reset || is_roomy && count <= GATHERED_COUNT_MAX {
+            if !is_roomy {
+                self.close_gathered();
+            }
+            let len_max = batch.bytes().len() + COLUMNS_LEN_MAX * count;
+            self.make_room_in_run(len_max, response_len_max - batch::HEADER_LEN, count, batching)?;
+            for raw in batch.iter() {
+                self.gather(&if refuse_reset && is_reset(&raw) { refused(raw) } else { raw });
+            }
+            if is_roomy {
+                return Ok(WaitsFor::Native { header, count, is_gathered: true });
+            }
+            // A run of its own, since it began with an empty one.
+            self.close_gathered();
+            return Ok(WaitsFor::Native { header, count, is_gathered: false });
+        }
         let need =
             Need { len: RUN_HEADER_LEN + batch.bytes().len(), response_len: RUN_HEADER_LEN + response_len_max, count };
         self.make_room(need, batching)?;
-        self.close_gathered()?;
-        if !batching.may_reset && holds_reset(batch) {
-            for raw in batch.iter() {
-                // There is room for the whole frame.
-                self.gathered.push(&if is_reset(&raw) { refused(raw) } else { raw }).ok()?;
-            }
-            self.gathered_response_len = response_len_max - batch::HEADER_LEN;
-            self.open.as_mut()?.response_len += response_len_max - batch::HEADER_LEN;
-            self.close_gathered()?;
-        } else {
-            self.open.as_mut()?.put_run(batch.bytes(), response_len_max)?;
+        self.close_gathered();
+        if let Some(open) = &mut self.open {
+            let put = open.put_run(batch.bytes(), response_len_max);
+            debug_assert!(put.is_some(), "room was made");
+            open.count += count;
         }
-        self.open.as_mut()?.count += count;
-        Some(WaitsFor::Native { header, count })
+        Ok(WaitsFor::Native { header, count, is_gathered: false })
     }
 
     fn add_mica<D: DmaEngine<Buf = B>, W: Window>(
@@ -131,87 +173,106 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
         frame: mica::RequestFrame<'_>,
         payload_len: usize,
         batching: &mut Batching<'_, D, W>,
-    ) -> Option<WaitsFor> {
+    ) -> Result<WaitsFor, NoRoom> {
         let count = frame.count();
         // The columns of an answer take at most 3 bytes a request, and the values less than the frame with its headers.
-        let response_len = 3 * count + batching.reply_len_max;
-        let need = Need {
-            // The columns of a request take at most 4 bytes where MICA2's header takes 24.
-            len: RUN_HEADER_LEN + payload_len,
-            response_len: RUN_HEADER_LEN + batch::HEADER_LEN + response_len,
-            count,
-        };
-        self.make_room(need, batching)?;
-        if self.gathered.encoded_len() + payload_len > DATAGRAM_LEN_MAX {
-            self.close_gathered()?;
-        }
+        // The columns of a request take fewer bytes than MICA2's header.
+        self.make_room_in_run(payload_len, 3 * count + batching.reply_len_max, count, batching)?;
         for request in frame.requests() {
             let raw = as_native(&request);
             let mismatch = !raw.key.is_empty() && KeyHash::of(raw.key).0 != request.key_hash;
             batching.counters.add(Counter::HashMismatches, u64::from(mismatch));
-            let raw = if mismatch || is_reset(&raw) && !batching.may_reset { refused(raw) } else { raw };
-            // There is room for the whole frame.
-            self.gathered.push(&raw).ok()?;
+            self.gather(&if mismatch || is_reset(&raw) && !batching.may_reset { refused(raw) } else { raw });
         }
-        self.gathered_response_len += response_len;
-        let open = self.open.as_mut()?;
-        open.count += count;
-        open.response_len += response_len;
-        Some(WaitsFor::Mica { count })
+        Ok(WaitsFor::Mica { count })
     }
 
-    /// Sees to it that a slot is open with room for `need`; `None` when that cannot be now.
+    /// Adds a request to the run for which there is room.
+    fn gather(&mut self, raw: &RawRequest<'_>) {
+        let pushed = self.gathered.push(raw);
+        debug_assert!(pushed.is_ok(), "room was made");
+    }
+
+    /// Sees to it that the gathered run takes `count` more requests of at most `len_max` bytes with answers of at most
+    /// `response_len`.
+    fn make_room_in_run<D: DmaEngine<Buf = B>, W: Window>(
+        &mut self,
+        len_max: usize,
+        response_len: usize,
+        count: usize,
+        batching: &mut Batching<'_, D, W>,
+    ) -> Result<(), NoRoom> {
+        let need = Need { len: RUN_OVERHEAD + len_max, response_len: RUN_OVERHEAD + response_len, count };
+        self.make_room(need, batching)?;
+        if self.gathered_len_max + need.len > DATAGRAM_LEN_MAX {
+            self.close_gathered();
+        }
+        let Some(open) = &mut self.open else { return Err(NoRoom::Now) };
+        if self.gathered.is_empty() {
+            self.gathered_len_max = RUN_OVERHEAD;
+            open.response_len += RUN_OVERHEAD;
+        }
+        self.gathered_len_max += len_max;
+        self.gathered_response_len += response_len;
+        open.response_len += response_len;
+        open.count += count;
+        Ok(())
+    }
+
+    /// Sees to it that a slot is open with room for `need`.
     fn make_room<D: DmaEngine<Buf = B>, W: Window>(
         &mut self,
         need: Need,
         batching: &mut Batching<'_, D, W>,
-    ) -> Option<()> {
+    ) -> Result<(), NoRoom> {
         let Batching { link, counters, now, .. } = batching;
         let slot_len = link.geometry().request.slot_len();
         let response_slot_len = link.geometry().response.slot_len();
-        let gathered_len = self.gathered_len();
-        let fits = self.open.as_ref().is_some_and(|open| {
-            open.len + gathered_len + need.len <= slot_len
-                && open.response_len + need.response_len <= response_slot_len
-                && open.count + need.count <= REQUEST_COUNT_MAX
-        });
-        if fits {
-            return Some(());
+        let fits = |len: usize, response_len: usize, count: usize| {
+            len + need.len <= slot_len
+                && response_len + need.response_len <= response_slot_len
+                && count + need.count <= REQUEST_COUNT_MAX
+        };
+        if !fits(SLOT_HEADER_LEN, SLOT_HEADER_LEN, 0) {
+            return Err(NoRoom::Ever);
+        }
+        let gathered_len_max = self.gathered_len_max;
+        if let Some(open) = &mut self.open
+            && fits(open.len + gathered_len_max, open.response_len, open.count)
+        {
+            if open.count == 0 {
+                open.since = *now;
+            }
+            return Ok(());
         }
         self.flush(link, counters);
         let answers_owed = link.sent().wrapping_sub(link.taken());
-        if link.slot_room() == 0 || answers_owed >= link.geometry().response.slot_count() {
-            return None;
+        if self.open.is_some() || link.slot_room() == 0 || answers_owed >= link.geometry().response.slot_count() {
+            return Err(NoRoom::Now);
         }
-        let buf = link.alloc()?;
+        let buf = link.alloc().ok_or(NoRoom::Now)?;
         self.open = Some(Open { buf, len: SLOT_HEADER_LEN, response_len: SLOT_HEADER_LEN, count: 0, since: *now });
-        Some(())
+        Ok(())
     }
 
-    /// Sends the open slot, if there is one.
+    /// Sends the open slot, if there is one with requests and the copy engine takes it now.
     pub(super) fn flush<D: DmaEngine<Buf = B>, W: Window>(&mut self, link: &mut Link<D, W>, counters: &mut Counters) {
-        let closed = self.close_gathered();
-        debug_assert!(closed.is_some(), "what was gathered has room in its slot");
+        if !link.can_copy() || self.open.as_ref().is_none_or(|open| open.count == 0) {
+            return;
+        }
+        self.close_gathered();
         if let Some(open) = self.open.take() {
             link.send(open.buf, open.len, counters);
         }
     }
 
     /// Makes a run of the gathered requests.
-    fn close_gathered(&mut self) -> Option<()> {
-        if self.gathered.is_empty() {
-            return Some(());
+    fn close_gathered(&mut self) {
+        if let (false, Some(open)) = (self.gathered.is_empty(), &mut self.open) {
+            let closed = open.put_gathered(&self.gathered, batch::HEADER_LEN + self.gathered_response_len);
+            debug_assert!(closed.is_some(), "what was gathered has room in its slot");
         }
-        let open = self.open.as_mut()?;
-        let body = open.buf.as_mut().get_mut(open.len + RUN_HEADER_LEN..)?;
-        let body_len = self.gathered.encode(body)?;
-        let response_len_max = batch::HEADER_LEN + self.gathered_response_len;
-        put_run_header(open.buf.as_mut().get_mut(open.len..)?, body_len, response_len_max)?;
-        open.len += RUN_HEADER_LEN + body_len;
-        open.response_len += RUN_HEADER_LEN + batch::HEADER_LEN;
-        self.gathered.clear();
-        self.gathered_response_len = 0;
-        Some(())
+        self.clear_gathered();
     }
 }
 
@@ -226,6 +287,15 @@ impl<B: AsMut<[u8]>> Open<B> {
         run.get_mut(RUN_HEADER_LEN..)?.get_mut(..body.len())?.copy_from_slice(body);
         self.len += RUN_HEADER_LEN + body.len();
         self.response_len += RUN_HEADER_LEN + response_len_max;
+        Some(())
+    }
+
+    /// The room for its answers is counted already.
+    fn put_gathered(&mut self, gathered: &RequestWriter, response_len_max: usize) -> Option<()> {
+        let run = self.buf.as_mut().get_mut(self.len..)?;
+        let body_len = gathered.encode(run.get_mut(RUN_HEADER_LEN..)?)?;
+        put_run_header(run, body_len, response_len_max)?;
+        self.len += RUN_HEADER_LEN + body_len;
         Some(())
     }
 }

@@ -5,8 +5,8 @@
 
 use arch::Tick;
 use heapless::{Deque, Vec};
-use qp_wire::batch::{ResponseBatch, ResponseIter};
-use qp_wire::native::{FrameHeader, FrameKind};
+use qp_wire::batch::{ResponseBatch, ResponseColumns, ResponseIter, ResponseWriter};
+use qp_wire::native::{self, FrameHeader, FrameKind};
 use qp_wire::qp::response_runs;
 use qp_wire::{DropReason, ResultCode, mica};
 
@@ -22,8 +22,8 @@ pub(super) const FLIGHT_COUNT_MAX: usize = 512;
 /// What a frame waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum WaitsFor {
-    /// A run of its own.
-    Native { header: FrameHeader, count: usize },
+    /// So many responses, in a run of its own or in one that it shares with its neighbours.
+    Native { header: FrameHeader, count: usize, is_gathered: bool },
     /// So many responses of a run that it shares with its neighbours.
     Mica { count: usize },
 }
@@ -78,6 +78,7 @@ pub(super) struct Delivery<'e, P: PacketPort> {
     pub(super) port: &'e mut P,
     pub(super) policy: &'e Policy,
     pub(super) counters: &'e mut Counters,
+    pub(super) columns: &'e mut ResponseColumns,
 }
 
 impl<P: PacketPort> Delivery<'_, P> {
@@ -86,15 +87,15 @@ impl<P: PacketPort> Delivery<'_, P> {
     pub(super) fn deliver(&mut self, slot: &[u8], now: Tick) -> Option<()> {
         for batch in response_runs(slot).ok()? {
             match self.flight.frames.front()?.1 {
-                WaitsFor::Native { header, count } => self.deliver_native(batch, header, count)?,
-                WaitsFor::Mica { .. } => self.deliver_mica(batch)?,
+                WaitsFor::Native { header, count, is_gathered: false } => self.deliver_run(batch, header, count)?,
+                _ => self.deliver_shared_run(batch)?,
             }
         }
         self.flight.since = now;
         Some(())
     }
 
-    fn deliver_native(&mut self, batch: ResponseBatch<'_>, header: FrameHeader, count: usize) -> Option<()> {
+    fn deliver_run(&mut self, batch: ResponseBatch<'_>, header: FrameHeader, count: usize) -> Option<()> {
         if batch.count() != count {
             return None;
         }
@@ -110,15 +111,59 @@ impl<P: PacketPort> Delivery<'_, P> {
         Some(())
     }
 
-    fn deliver_mica(&mut self, batch: ResponseBatch<'_>) -> Option<()> {
+    fn deliver_shared_run(&mut self, batch: ResponseBatch<'_>) -> Option<()> {
         let mut left = batch.count();
         let mut responses = batch.iter();
         while left > 0 {
             let (frame, waits_for) = self.flight.frames.pop_front()?;
-            let WaitsFor::Mica { count } = waits_for else { return None };
-            left = left.checked_sub(count)?;
-            self.answer_mica(frame, &mut responses)?;
+            match waits_for {
+                WaitsFor::Mica { count } => {
+                    left = left.checked_sub(count)?;
+                    self.answer_mica(frame, &mut responses)?;
+                }
+                WaitsFor::Native { header, count, is_gathered: true } => {
+                    left = left.checked_sub(count)?;
+                    self.answer_native(frame, header, count, &mut responses)?;
+                }
+                WaitsFor::Native { is_gathered: false, .. } => return None,
+            }
         }
+        Some(())
+    }
+
+    fn answer_native(
+        &mut self,
+        mut frame: P::Frame,
+        header: FrameHeader,
+        count: usize,
+        responses: &mut ResponseIter<'_>,
+    ) -> Option<()> {
+        let source = frame.source().ip();
+        let room = frame.reply_buf().len();
+        let len_max = self.policy.reply_len(source, frame.payload().len(), room);
+        self.counters.add(Counter::Requests, count as u64);
+        let reply = frame.reply_buf().get_mut(..len_max)?;
+        native::encode_header(reply, FrameKind::BatchResponse, 0, header)?;
+        let mut writer = ResponseWriter::new(reply.get_mut(native::HEADER_LEN..)?, self.columns, count)?;
+        for response in responses.take(count) {
+            match response.value {
+                None => writer.push(response.result),
+                Some(value) => match writer.value_buf().get_mut(..value.len()) {
+                    Some(buf) => {
+                        buf.copy_from_slice(value);
+                        writer.push_value(response.result, value.len());
+                    }
+                    // Only a GET's value can be longer than what `Batcher` has found room for.
+                    None => {
+                        self.counters.add(Counter::NotProcessed, 1);
+                        writer.push(ResultCode::NotProcessed);
+                    }
+                },
+            }
+        }
+        let len = native::HEADER_LEN + writer.finish();
+        frame.set_reply(len);
+        hand_over(frame, self.answered, self.port, self.counters);
         Some(())
     }
 
