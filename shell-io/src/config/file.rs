@@ -70,30 +70,31 @@ fn check_keys(file: &str, table: &Table, known: &Table) -> Result<(), ConfigErro
     Ok(())
 }
 
-/// The section of that similar name, or the section that has such a key.
+/// The section of that similar name, or the section that has exactly this key.
 fn similar_section(name: &str, known: &Table) -> Option<String> {
-    let own = most_similar(name, known.keys().map(|section| (section.as_str(), format!("[{section}]"))));
-    own.or_else(|| known.iter().find_map(|(section, keys)| similar_in(name, section, keys)))
+    most_similar(name, known).map(|section| format!("[{section}]")).or_else(|| key_anywhere(name, known))
 }
 
-/// The key of a similar name in the section, or else in any other one.
+/// The key of a similar name in the section, or else the one of this very name in another section.
 fn similar_key(section: &str, name: &str, known: &Table) -> Option<String> {
-    let here = known.get(section).and_then(|keys| similar_in(name, section, keys));
-    here.or_else(|| known.iter().find_map(|(section, keys)| similar_in(name, section, keys)))
+    let keys = known.get(section).and_then(Value::as_table)?;
+    most_similar(name, keys).map(|key| format!("{section}.{key}")).or_else(|| key_anywhere(name, known))
 }
 
-fn similar_in(name: &str, section: &str, keys: &Value) -> Option<String> {
-    most_similar(name, keys.as_table()?.keys().map(|key| (key.as_str(), format!("{section}.{key}"))))
+fn key_anywhere(name: &str, known: &Table) -> Option<String> {
+    let has_key = |keys: &Value| keys.as_table().is_some_and(|keys| keys.contains_key(name));
+    known.iter().find(|(_, keys)| has_key(keys)).map(|(section, _)| format!("{section}.{name}"))
 }
 
-fn most_similar<S: AsRef<str>>(name: &str, candidates: impl Iterator<Item = (S, String)>) -> Option<String> {
+fn most_similar<'t>(name: &str, table: &'t Table) -> Option<&'t String> {
     /// The usual bound for suggestions with this measure; below it they are mostly noise.
     const SIMILARITY_MIN: f64 = 0.8;
-    candidates
-        .map(|(candidate, shown)| (strsim::jaro_winkler(name, candidate.as_ref()), shown))
+    table
+        .keys()
+        .map(|key| (strsim::jaro_winkler(name, key), key))
         .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
         .max_by(|(left, _), (right, _)| left.total_cmp(right))
-        .map(|(_, shown)| shown)
+        .map(|(_, key)| key)
 }
 
 /// `section.key`, without the position in a list.

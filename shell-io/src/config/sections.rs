@@ -10,7 +10,7 @@ use kv_core::design::{
     CORE_COUNT_MAX, Design, ENDPOINT_COUNT_MAX, PARTITION_COUNT_MAX, Plan, PlanError, Side, Topology,
 };
 use kv_core::engine::policy::PREFIX_COUNT_MAX;
-use kv_core::ring::{SLOT_COUNT_MAX, SLOT_LEN_MAX, SLOT_LEN_MIN};
+use kv_core::ring::{GeometryError, QueuePairGeometry, ResponseWay, RingGeometry, SLOT_COUNT_MAX, SLOT_LEN_MAX};
 use kv_core::table::ITEM_LEN_HINT_DEFAULT;
 use qp_wire::limits::DATAGRAM_LEN_MAX;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,10 @@ use crate::idle::IdlePolicy;
 
 const CORES_MAX: u64 = CORE_COUNT_MAX as u64;
 const SLOT_COUNT_LAST: u64 = SLOT_COUNT_MAX as u64;
-const SLOT_LEN_FIRST: u64 = SLOT_LEN_MIN as u64;
+/// A request slot holds the longest frame, with the slot's own headers.
+const REQUEST_SLOT_LEN_MIN: u64 = (DATAGRAM_LEN_MAX + 64).next_multiple_of(64) as u64;
+/// A response slot holds the longest answer; to a frame of MICA2's with the most requests, 3 bytes more for each.
+const RESPONSE_SLOT_LEN_MIN: u64 = (DATAGRAM_LEN_MAX + 64 + 3 * (DATAGRAM_LEN_MAX / 24)).next_multiple_of(64) as u64;
 const SLOT_LEN_LAST: u64 = SLOT_LEN_MAX as u64;
 const DATAGRAM_MAX: u64 = DATAGRAM_LEN_MAX as u64;
 /// Leaves a port for the last endpoint.
@@ -138,9 +141,9 @@ pub struct QueuePairSection {
     /// Batches in flight; a power of two.
     pub depth: Bounded<u32, 1, SLOT_COUNT_LAST>,
     /// Bytes of a request slot; a multiple of 64.
-    pub request_slot_len: Bounded<u32, SLOT_LEN_FIRST, SLOT_LEN_LAST>,
+    pub request_slot_len: Bounded<u32, REQUEST_SLOT_LEN_MIN, SLOT_LEN_LAST>,
     /// Bytes of a response slot; a multiple of 64.
-    pub response_slot_len: Bounded<u32, SLOT_LEN_FIRST, SLOT_LEN_LAST>,
+    pub response_slot_len: Bounded<u32, RESPONSE_SLOT_LEN_MIN, SLOT_LEN_LAST>,
     /// Who copies responses.
     pub response: ResponseSetting,
     /// Bytes at which a batch leaves without waiting for more.
@@ -163,26 +166,34 @@ impl Default for QueuePairSection {
 }
 
 impl QueuePairSection {
-    /// What a slot has beside the body of one frame: the slot's own header, rounded up to the unit of copies.
-    const SLOT_OVERHEAD: u32 = 64;
+    /// The sizes that the section asks for.
+    ///
+    /// # Errors
+    /// The key that does not make a ring.
+    pub fn geometry(&self) -> Result<QueuePairGeometry, Finding> {
+        let ring = |slot_len: u32, key| {
+            RingGeometry::new(self.depth.get(), slot_len).map_err(|error| match error {
+                GeometryError::SlotCount { .. } => {
+                    Finding::new("queue_pair.depth", format!("a power of two from 1 to {SLOT_COUNT_MAX}"))
+                }
+                GeometryError::SlotLen { .. } => Finding::new(key, "a multiple of 64"),
+            })
+        };
+        Ok(QueuePairGeometry {
+            request: ring(self.request_slot_len.get(), "queue_pair.request_slot_len")?,
+            response: ring(self.response_slot_len.get(), "queue_pair.response_slot_len")?,
+            way: match self.response {
+                ResponseSetting::Push => ResponseWay::Push,
+                ResponseSetting::Pull => ResponseWay::Pull,
+            },
+        })
+    }
 
-    fn check(&self, frame_len_max: u16) -> Result<(), Finding> {
-        require(self.depth.get().is_power_of_two(), "queue_pair.depth", "a power of two from 1 to 64")?;
-        let fits = u32::from(frame_len_max) + Self::SLOT_OVERHEAD;
-        let slot_lens = [
-            ("queue_pair.request_slot_len", self.request_slot_len.get()),
-            ("queue_pair.response_slot_len", self.response_slot_len.get()),
-        ];
-        for (key, slot_len) in slot_lens {
-            require(slot_len % 64 == 0, key, "a multiple of 64")?;
-            require(slot_len >= fits, key, format!("at least network.frame_len_max + 64 = {fits}"))?;
-        }
+    fn check(&self) -> Result<(), Finding> {
+        self.geometry()?;
         let longest = self.request_slot_len.get();
-        require(
-            self.flush_len.get() <= longest,
-            "queue_pair.flush_len",
-            format!("at most queue_pair.request_slot_len = {longest}"),
-        )
+        let expected = format!("at most queue_pair.request_slot_len = {longest}");
+        require(self.flush_len.get() <= longest, "queue_pair.flush_len", expected)
     }
 }
 
@@ -395,7 +406,7 @@ pub(super) fn check_together(
 ) -> Result<(), Finding> {
     let made = plan.plan()?;
     network.check(&made)?;
-    queue_pair.check(network.frame_len_max.get())?;
+    queue_pair.check()?;
     table.check(plan.partitions.get())?;
     cores.check(made.core_count(side))
 }

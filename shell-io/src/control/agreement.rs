@@ -8,7 +8,7 @@ use std::fmt;
 use arch::crc32c;
 use kv_core::design::{Design, Plan, Side};
 
-use crate::config::{QueuePairSection, ResponseSetting};
+use crate::config::{NetworkSection, QueuePairSection, ResponseSetting};
 
 /// One thing that must be equal on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +40,13 @@ pub enum Field {
     Response = 11,
     /// Checksum over who owns each partition under which label.
     PartitionMap = 12,
+    /// `network.frame_len_max`.
+    FrameLenMax = 13,
 }
 
 impl Field {
     /// Every field, in the order of its index.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::QueuePairVersion,
         Self::NativeVersion,
         Self::Design,
@@ -58,6 +60,7 @@ impl Field {
         Self::ResponseSlotLen,
         Self::Response,
         Self::PartitionMap,
+        Self::FrameLenMax,
     ];
 
     /// The name in messages: the key of the configuration file where there is one.
@@ -76,6 +79,7 @@ impl Field {
             Self::ResponseSlotLen => "queue_pair.response_slot_len",
             Self::Response => "queue_pair.response",
             Self::PartitionMap => "partition map",
+            Self::FrameLenMax => "network.frame_len_max",
         }
     }
 
@@ -133,6 +137,12 @@ impl Agreement {
             .with(Field::Partitions, u64::from(topology.partitions))
             .with(Field::ConcurrentRead, u64::from(topology.concurrent_read))
             .with(Field::PartitionMap, u64::from(partition_map_checksum(plan)))
+    }
+
+    /// The same with the longest frame, of which clients know one number only.
+    #[must_use]
+    pub fn with_network(self, section: &NetworkSection) -> Self {
+        self.with(Field::FrameLenMax, u64::from(section.frame_len_max.get()))
     }
 
     /// The same with everything that the section says of both sides.

@@ -200,7 +200,10 @@ impl<E: QueuePairEnds> Link<E> {
             Ok(stream) => Some(stream),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => {
-                self.report_once(format!("no connection to the other side: {error}; trying on"));
+                let text = format!("no connection to the other side: {error}; trying on");
+                if self.is_news(&text) {
+                    info!("{text}");
+                }
                 self.rest(pause);
                 None
             }
@@ -292,21 +295,24 @@ impl<E: QueuePairEnds> Link<E> {
             ConnectionEnd::Stopped => debug!("the link stops"),
             ConnectionEnd::Session(session_end) if session_end.is_mismatch() => {
                 let text = format!("the sides cannot work together: {session_end}");
-                if self.last_failure.as_ref() != Some(&text) {
+                if self.is_news(&text) {
                     error!("{text}");
                 }
-                self.last_failure = Some(text);
             }
-            _ => self.report_once(format!("not attached: {end}")),
+            _ => {
+                let text = format!("not attached: {end}");
+                if self.is_news(&text) {
+                    warn!("{text}");
+                }
+            }
         }
     }
 
-    /// Says the same thing once, however often it is tried again.
-    fn report_once(&mut self, text: String) {
-        if self.last_failure.as_ref() != Some(&text) {
-            warn!("{text}");
-        }
-        self.last_failure = Some(text);
+    /// Whether this has not just been said: however often a thing is tried again, it is said once.
+    fn is_news(&mut self, text: &str) -> bool {
+        let is_news = self.last_failure.as_deref() != Some(text);
+        self.last_failure = Some(text.to_owned());
+        is_news
     }
 }
 

@@ -275,7 +275,7 @@ fn decode_refusal(body: &mut Reader<'_>) -> Option<Refusal> {
 }
 
 /// ```text
-/// software len u8, software | agreement 13 x u64 | server id u64 | epoch u32
+/// software len u8, software | agreement 14 x u64 | server id u64 | epoch u32
 /// | endpoint count u8, each: core u8, label u8, address 4 bytes, port u16
 /// | window count u8, each: queue pair u8, 0 u8, region len u16, offset u64, len u64, region
 /// ```

@@ -16,7 +16,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, mun
 
 /// The unit of memory protection, in bytes: what the smallest pages of x86-64 and of most AArch64 systems have. Where
 /// pages are larger, mappings are rounded up by the kernel.
-pub(super) const PAGE_LEN: usize = 4096;
+pub(crate) const PAGE_LEN: usize = 4096;
 
 /// Length of a huge page on x86-64, and on AArch64 with pages of 4 KiB.
 pub(super) const HUGE_PAGE_LEN: usize = 2 << 20;
@@ -27,7 +27,7 @@ pub(super) const HUGE_PAGE_LEN: usize = 2 << 20;
 /// `base` is aligned to [`PAGE_LEN`]; the `len` bytes from there are mapped, initialised, and used through atomics
 /// only, for as long as the value lives. `len` is a multiple of [`PAGE_LEN`] and not 0.
 #[derive(Debug)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     base: NonNull<AtomicU64>,
     len: usize,
 }
@@ -65,7 +65,7 @@ impl Mapping {
     ///
     /// # Errors
     /// `INVAL` when the file can shrink, or is shorter: then another process could take the pages away under us.
-    pub(super) fn shared(file: &OwnedFd, len: usize) -> Result<Self, Errno> {
+    pub(crate) fn shared(file: &OwnedFd, len: usize) -> Result<Self, Errno> {
         let is_long_enough = usize::try_from(fstat(file)?.st_size).is_ok_and(|file_len| len <= file_len);
         let can_shrink = !fcntl_get_seals(file)?.contains(SealFlags::SHRINK);
         if len == 0 || !len.is_multiple_of(PAGE_LEN) || !is_long_enough || can_shrink {
@@ -92,7 +92,7 @@ impl Mapping {
     }
 
     /// All of it.
-    pub(super) fn words(&self) -> &[AtomicU64] {
+    pub(crate) fn words(&self) -> &[AtomicU64] {
         // SAFETY: by the invariant the range is mapped, initialised, aligned, and nothing uses it but through atomics;
         // the borrow of `self` keeps it mapped.
         unsafe { slice::from_raw_parts(self.base.as_ptr(), self.len / size_of::<AtomicU64>()) }

@@ -12,4 +12,5 @@ mod region;
 
 pub use descriptor::{DESCRIPTOR_LEN, DescriptorError, RegionDescriptor};
 pub use huge_pages::{AllocateError, HugePages, PageKind, TableMemory};
+pub(crate) use mapping::{Mapping, PAGE_LEN};
 pub use region::{Region, RegionCreateError, RegionOpenError};

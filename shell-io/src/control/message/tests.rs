@@ -191,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_introduction_is_refused_or_written_with_the_same_bytes(at in 0usize..280, to in any::<u8>()) {
+    fn a_changed_introduction_is_refused_or_written_with_the_same_bytes(at in 0usize..288, to in any::<u8>()) {
         let mut bytes = encoded(&Message::Hello(introduction()));
         bytes[HEADER_LEN + at] = to;
         let bytes = resealed(bytes);

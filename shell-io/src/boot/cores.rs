@@ -1,0 +1,167 @@
+//! One core's thread: from its role to its loop.
+//!
+//! Ports and engines are opened on the thread that uses them. A core that cannot open what it needs says so and ends;
+//! then the whole side does not start.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::Sender;
+
+use kv_core::design::{CoreId, Role, Side};
+use kv_core::engine::{Communicate, FlushPolicy, Policy, Process, Serve};
+use kv_core::partition::Store;
+use kv_core::ring::QueuePairGeometry;
+use tracing::warn;
+
+use super::ends::Place;
+use super::error::RunError;
+use super::members::{CommunicateCore, Opener, ProcessCore, ServeCore};
+use crate::announce::side_name;
+use crate::clock::MonotonicClock;
+use crate::core_loop::{self, Member, Surroundings};
+use crate::counters_file::CoreCounters;
+use crate::idle::{IdlePolicy, Sleeper};
+use crate::lcore;
+use crate::mailbox::Mailbox;
+use crate::memory::Region;
+use crate::port::{UdpConfig, UdpPort};
+
+/// What every core of a side has in common.
+#[derive(Clone, Debug)]
+pub(super) struct Shared<'a> {
+    pub(super) side: Side,
+    pub(super) clock: MonotonicClock,
+    pub(super) idle: IdlePolicy,
+    pub(super) policy: Policy,
+    pub(super) flush: FlushPolicy,
+    pub(super) buffers: usize,
+    pub(super) geometry: QueuePairGeometry,
+    /// Milliseconds after which a slot that is not whole or a batch without answer ends an epoch.
+    pub(super) patience_ms: u64,
+    pub(super) stop: &'a AtomicBool,
+}
+
+/// What one core gets.
+#[derive(Debug)]
+pub(super) struct Core<'a, 'm> {
+    pub(super) shared: &'a Shared<'a>,
+    pub(super) id: CoreId,
+    pub(super) role: Role,
+    /// Where its port receives; port 0 for whatever is free.
+    pub(super) bind: SocketAddr,
+    pub(super) cpu: Option<usize>,
+    pub(super) store: Store<'m>,
+    pub(super) places: Vec<Place>,
+    pub(super) region: Option<Arc<Region>>,
+    pub(super) mailbox: &'a Mailbox,
+    pub(super) counters: CoreCounters<'a>,
+    /// Where it says that it has opened everything.
+    pub(super) opened: Sender<Result<Opened, RunError>>,
+}
+
+/// What a core has opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opened {
+    pub(super) id: CoreId,
+    /// Where its port receives, if it has one.
+    pub(super) port: Option<SocketAddr>,
+}
+
+impl Core<'_, '_> {
+    /// Opens what the role needs and runs it until the side stops.
+    pub(super) fn run(self) {
+        lcore::name_thread(&format!("{}-{}", side_name(self.shared.side), self.id.0));
+        if let Some(cpu) = self.cpu
+            && let Err(error) = lcore::pin(cpu)
+        {
+            warn!(core = self.id.0, "{error}; this core moves between CPUs");
+        }
+        let opened = self.opened.clone();
+        if let Err(error) = self.open_and_run() {
+            // Whoever started the core waits for this, or has given up for another core's sake.
+            let _ = opened.send(Err(error));
+        }
+    }
+
+    fn open_and_run(self) -> Result<(), RunError> {
+        let Self { shared, id, role, store, region, .. } = self;
+        let thread_error = |cause| RunError::Thread { core: id, cause };
+        let (policy, rate) = (shared.policy.clone(), shared.clock.rate());
+        let start = Start { shared, id, mailbox: self.mailbox, counters: self.counters, opened: self.opened };
+        match (role, region) {
+            (Role::Serve, _) => {
+                let port = start.open_port(self.bind)?;
+                let local = port.local_addr();
+                let sleeper = Sleeper::for_packets(&port).map_err(thread_error)?;
+                let mut core = Box::new(ServeCore { engine: Serve::new(port, store, policy, rate) });
+                start.run(&mut *core, sleeper, Some(local));
+            }
+            (Role::Communicate(_), Some(region)) => {
+                let port = start.open_port(self.bind)?;
+                let local = port.local_addr();
+                let sleeper = Sleeper::for_both(&port, Arc::clone(&region)).map_err(thread_error)?;
+                let opener = opener(shared, self.places, region);
+                let engine = Communicate::new(port, policy, shared.flush, rate);
+                start.run(&mut *Box::new(CommunicateCore { engine, opener }), sleeper, Some(local));
+            }
+            (Role::Process { .. }, Some(region)) => {
+                let sleeper = Sleeper::for_copies(Arc::clone(&region));
+                let opener = opener(shared, self.places, region);
+                // Who may RESET is known on the other side, which lets nobody else's through.
+                let engine = Process::new(store, rate, true);
+                start.run(&mut *Box::new(ProcessCore { engine, opener }), sleeper, None);
+            }
+            (Role::Communicate(_) | Role::Process { .. } | Role::Idle, _) => start.say_opened(None),
+        }
+        Ok(())
+    }
+}
+
+fn opener(shared: &Shared<'_>, places: Vec<Place>, region: Arc<Region>) -> Opener {
+    let rate = shared.clock.rate();
+    Opener {
+        side: shared.side,
+        geometry: shared.geometry,
+        places,
+        region,
+        torn_ticks: rate.ticks_in_ms(shared.patience_ms),
+        // A batch waits longer than a slot: the other side's core may have other work.
+        stall_ticks: rate.ticks_in_ms(2 * shared.patience_ms),
+    }
+}
+
+/// What is left of a core's things when its engine has taken the others.
+struct Start<'a> {
+    shared: &'a Shared<'a>,
+    id: CoreId,
+    mailbox: &'a Mailbox,
+    counters: CoreCounters<'a>,
+    opened: Sender<Result<Opened, RunError>>,
+}
+
+impl Start<'_> {
+    fn open_port(&self, bind: SocketAddr) -> Result<UdpPort, RunError> {
+        let Shared { buffers, policy, .. } = self.shared;
+        let config = UdpConfig { bind, buffers: *buffers, reply_len_max: policy.reply_len_max };
+        UdpPort::open(config).map_err(|cause| RunError::Port { core: self.id, cause })
+    }
+
+    fn run(&self, member: &mut impl Member, sleeper: Sleeper, port: Option<SocketAddr>) {
+        self.say_opened(port);
+        let surroundings = Surroundings {
+            mailbox: self.mailbox,
+            counters: self.counters,
+            sleeper,
+            idle: self.shared.idle,
+            clock: self.shared.clock,
+            stop: self.shared.stop,
+        };
+        core_loop::run(member, &surroundings);
+    }
+
+    fn say_opened(&self, port: Option<SocketAddr>) {
+        // Nobody listens any more when another core has failed, and then the stop is on its way.
+        let _ = self.opened.send(Ok(Opened { id: self.id, port }));
+    }
+}

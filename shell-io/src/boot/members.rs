@@ -1,0 +1,158 @@
+//! The three roles as members of a core's loop, and how a queue pair's end comes into being on its core.
+
+use std::sync::Arc;
+
+use kv_core::design::{QueuePairId, Side};
+use kv_core::engine::{Communicate, Fault, Process, QueuePairEnd, Serve};
+use kv_core::ring::{QueuePairGeometry, ResponseWay};
+
+use super::ends::Place;
+use crate::core_loop::Member;
+use crate::dma::{SharedMemoryEngine, SharedWindow};
+use crate::mailbox::{Attachment, Order};
+use crate::memory::Region;
+use crate::port::UdpPort;
+
+type End = QueuePairEnd<SharedMemoryEngine, SharedWindow>;
+
+/// A core that serves.
+#[derive(Debug)]
+pub(super) struct ServeCore<'m> {
+    pub(super) engine: Serve<'m, UdpPort>,
+}
+
+impl<'m> Member for ServeCore<'m> {
+    type Engine = Serve<'m, UdpPort>;
+
+    fn engine(&mut self) -> &mut Self::Engine {
+        &mut self.engine
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Identify(identity) => self.engine.set_identity(*identity),
+            Order::Attach(_) | Order::Detach(_) => {}
+        }
+    }
+
+    fn fault(&self) -> Option<(QueuePairId, Fault)> {
+        None
+    }
+}
+
+/// A core that communicates.
+#[derive(Debug)]
+pub(super) struct CommunicateCore {
+    pub(super) engine: Communicate<UdpPort, SharedMemoryEngine, SharedWindow>,
+    pub(super) opener: Opener,
+}
+
+impl Member for CommunicateCore {
+    type Engine = Communicate<UdpPort, SharedMemoryEngine, SharedWindow>;
+
+    fn engine(&mut self) -> &mut Self::Engine {
+        &mut self.engine
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Attach(attachment) => {
+                if let Some(end) = self.opener.open(&attachment) {
+                    self.engine.attach(end);
+                }
+            }
+            Order::Detach(_) => self.engine.detach(),
+            Order::Identify(identity) => self.engine.set_identity(*identity),
+        }
+    }
+
+    fn fault(&self) -> Option<(QueuePairId, Fault)> {
+        self.engine.fault()
+    }
+}
+
+/// A core that processes.
+#[derive(Debug)]
+pub(super) struct ProcessCore<'m> {
+    pub(super) engine: Process<'m, SharedMemoryEngine, SharedWindow>,
+    pub(super) opener: Opener,
+}
+
+impl<'m> Member for ProcessCore<'m> {
+    type Engine = Process<'m, SharedMemoryEngine, SharedWindow>;
+
+    fn engine(&mut self) -> &mut Self::Engine {
+        &mut self.engine
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Attach(attachment) => {
+                if let Some(end) = self.opener.open(&attachment) {
+                    // A core has no more queue pairs than there are cores.
+                    let attached = self.engine.attach(end);
+                    debug_assert!(attached.is_ok(), "a plan has at most as many queue pairs as a core takes");
+                }
+            }
+            Order::Detach(id) => self.engine.detach(id),
+            Order::Identify(_) => {}
+        }
+    }
+
+    fn fault(&self) -> Option<(QueuePairId, Fault)> {
+        self.engine.fault()
+    }
+}
+
+/// Opens this core's ends of queue pairs, on its thread.
+#[derive(Clone, Debug)]
+pub(super) struct Opener {
+    pub(super) side: Side,
+    pub(super) geometry: QueuePairGeometry,
+    pub(super) places: Vec<Place>,
+    pub(super) region: Arc<Region>,
+    pub(super) torn_ticks: u64,
+    pub(super) stall_ticks: u64,
+}
+
+impl Opener {
+    /// The end that goes with an attachment. `None` for one that is not this core's, which nobody sends.
+    fn open(&self, attachment: &Attachment) -> Option<End> {
+        let place = self.places.iter().find(|place| place.id == attachment.id)?;
+        Some(QueuePairEnd {
+            id: attachment.id,
+            epoch: attachment.epoch,
+            geometry: self.geometry,
+            engine: self.open_engine(place, attachment)?,
+            window: SharedWindow::open(Arc::clone(&self.region), place.offset, place.len).ok()?,
+            torn_ticks: self.torn_ticks,
+            stall_ticks: self.stall_ticks,
+        })
+    }
+
+    /// Copies go to the peer's window, except a host's whose responses are pulled: they stay in its own.
+    fn open_engine(&self, place: &Place, attachment: &Attachment) -> Option<SharedMemoryEngine> {
+        let Attachment { peer, offset, len, .. } = attachment;
+        let QueuePairGeometry { request, response, way } = &self.geometry;
+        let buf_len = match (self.side, way) {
+            (Side::Host, _) => response.slot_len(),
+            (Side::Dpu, ResponseWay::Push) => request.slot_len(),
+            (Side::Dpu, ResponseWay::Pull) => request.slot_len().max(response.slot_len()),
+        };
+        // A buffer for each slot in flight, one that is being filled, and one for a pull.
+        let buf_count = request.slot_count().max(response.slot_count()) as usize + 2;
+        let engine = match (self.side, way) {
+            (Side::Host, ResponseWay::Pull) => SharedMemoryEngine::open(
+                Arc::clone(&self.region),
+                place.offset + self.geometry.response_offset(),
+                response.byte_len(),
+                buf_len,
+                buf_count,
+            ),
+            _ => SharedMemoryEngine::open(Arc::clone(peer), *offset, *len, buf_len, buf_count),
+        };
+        // The window was checked before it came here, and the buffers are slots of a valid geometry.
+        debug_assert!(engine.is_ok(), "{engine:?}");
+        engine.ok()
+    }
+}
