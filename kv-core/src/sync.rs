@@ -6,3 +6,9 @@
 pub use core::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU64, Ordering, fence};
+
+// Between two looks at what another core is just changing. A model must be told, or it would look again for ever.
+#[cfg(not(loom))]
+pub use arch::spin_hint;
+#[cfg(loom)]
+pub use loom::thread::yield_now as spin_hint;

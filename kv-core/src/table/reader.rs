@@ -12,7 +12,7 @@ use super::ttl::TtlOutcome;
 use super::words::Words;
 use super::{Millis, Table, TableError};
 use crate::hash::{Key, Placement, Secret};
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, fence, spin_hint};
 
 /// Attempts before a reader gives up. The owner changes a chain within a few stores, so that two are rarely needed;
 /// 16 in a row fail when the owner was interrupted in between, or empties the table.
@@ -117,7 +117,7 @@ impl<'m> TableReader<'m> {
                     return ReadOutcome::Done(read);
                 }
             }
-            arch::spin_hint();
+            spin_hint();
         }
         ReadOutcome::Busy
     }

@@ -25,12 +25,8 @@ pub(super) struct Words<'m>(&'m [AtomicU64]);
 
 impl<'m> Words<'m> {
     /// Skips to the first cache line, so that a bucket is one line.
-    ///
-    /// A model's atomics are larger than a word and have no cache lines; there nothing is skipped.
     pub(super) fn aligned(memory: &'m [AtomicU64]) -> Self {
-        let is_word = size_of::<AtomicU64>() == WORD_LEN;
-        let skip = if is_word { memory.as_ptr().align_offset(CACHE_LINE_LEN) } else { 0 };
-        Self(memory.get(skip..).unwrap_or_default())
+        Self(memory.get(memory.as_ptr().align_offset(CACHE_LINE_LEN)..).unwrap_or_default())
     }
 
     pub(super) fn count(self) -> usize {
