@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{bench, delete, demo, doctor, exists, get, incr, set};
+use crate::command::{bench, delete, demo, doctor, exists, get, incr, set, side};
 use crate::duration;
 use crate::exit::Exit;
 
@@ -59,6 +59,12 @@ pub(crate) enum Command {
     Demo(demo::Args),
     /// Say what this machine has and lacks
     Doctor(doctor::Args),
+    /// Run the host side of a server
+    #[command(hide = true)]
+    Host(side::Args),
+    /// Run the DPU side of a server
+    #[command(hide = true)]
+    Dpu(side::Args),
 }
 
 #[cfg(test)]

@@ -3,10 +3,14 @@
 use std::error::Error;
 use std::fmt::Write;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use client::{ConnectError, RequestError};
+use shell_io::boot::RunError;
 use thiserror::Error;
+
+use crate::demo::ServerError;
 
 /// How the command ended. The numbers are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,25 +108,51 @@ pub(crate) enum Failure {
         /// Why.
         source: io::Error,
     },
-    /// The command is announced, and not there yet.
-    #[error("`dpukv {command}` is not built yet")]
-    NotBuilt {
-        /// The subcommand.
-        command: &'static str,
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
+    /// The demo's server does not run.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// A side of a server does not run.
+    #[error(transparent)]
+    Side(#[from] RunError),
+    /// The load phase left keys out.
+    #[error("{design} stored {stored} of {keys} keys")]
+    NotLoaded {
+        /// The design that was loaded.
+        design: &'static str,
+        /// Keys that it acknowledged.
+        stored: u64,
+        /// Keys that it was given.
+        keys: u64,
+    },
+    /// Signals cannot be caught.
+    #[error("cannot catch signals")]
+    Signal(#[source] io::Error),
+    /// Somebody has had enough.
+    #[error("interrupted; the demo's processes are stopped")]
+    Interrupted,
 }
 
 impl Failure {
     /// The exit code that tells it.
     pub(crate) const fn exit(&self) -> Exit {
         match self {
-            Self::NotBuilt { .. } | Self::Usage(_) | Self::Connect(ConnectError::Config(_)) => Exit::Usage,
+            Self::Usage(_) | Self::Connect(ConnectError::Config(_)) => Exit::Usage,
             Self::Connect(ConnectError::Version { .. }) => Exit::WrongVersion,
             Self::Connect(ConnectError::Socket { .. }) => Exit::Machine,
             Self::Connect(_) => Exit::NoServer,
             Self::Request(error) => exit_of_request(error),
             Self::NotFound { .. } | Self::Exists { .. } => Exit::No,
             Self::Stream { .. } => Exit::Machine,
+            Self::NotLoaded { .. } => Exit::Refused,
+            Self::File { .. } | Self::Server(_) | Self::Side(_) | Self::Signal(_) | Self::Interrupted => Exit::Machine,
         }
     }
 
@@ -131,7 +161,11 @@ impl Failure {
         let mut line = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
-            let _ = write!(line, ": {error}");
+            let text = error.to_string();
+            // Some errors tell their cause themselves.
+            if !line.contains(&text) {
+                let _ = write!(line, ": {text}");
+            }
             cause = error.source();
         }
         line

@@ -8,9 +8,12 @@
 mod bytes;
 mod cli;
 mod command;
+mod demo;
 mod duration;
 mod exit;
 mod item;
+mod measure;
+mod workload;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ pub(crate) mod exists;
 pub(crate) mod get;
 pub(crate) mod incr;
 pub(crate) mod set;
+pub(crate) mod side;
 
 use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure};
@@ -28,5 +29,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Bench(args) => bench::run(args, &cli.shared),
         Command::Demo(args) => demo::run(args, &cli.shared),
         Command::Doctor(args) => doctor::run(args, &cli.shared),
+        Command::Host(args) => side::run_host(args),
+        Command::Dpu(args) => side::run_dpu(args),
     }
 }
