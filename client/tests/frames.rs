@@ -160,6 +160,21 @@ fn requests_of_one_frame_end_each_in_its_own_time() {
 }
 
 #[test]
+fn short_requests_of_an_unknown_client_show_room_for_their_results() {
+    let mut world = world(&config(1));
+    world.servers[0].answers_are_limited = true;
+    for round in 0..2 {
+        for key in 0..64 {
+            world.submit(&[key], Operation::Delete, u64::from(key)).expect("room in the window");
+        }
+        world.finish();
+        assert!(world.ends.iter().all(|end| end.outcome == Outcome::Answered(ResultCode::NotFound)), "round {round}");
+        assert_eq!(std::mem::take(&mut world.ends).len(), 64);
+    }
+    assert!(world.session.statistics().refusals <= 64, "the second round is padded from the beginning");
+}
+
+#[test]
 fn many_long_values_reach_an_unknown_client() {
     let mut world = world_of_values(300);
     world.servers[0].answers_are_limited = true;

@@ -18,6 +18,15 @@ pub(super) struct Room {
     pub(super) value_len_expected: usize,
 }
 
+/// What a frame has to show to a server that answers with no more bytes than it got.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RoomToShow {
+    /// Longest frame, in bytes.
+    pub(super) frame_len_max: usize,
+    /// Whether it is known how long values are.
+    pub(super) knows_values: bool,
+}
+
 /// The lengths of a request whose bytes do not matter yet.
 static ZEROS: [u8; DATAGRAM_LEN_MAX] = [0; DATAGRAM_LEN_MAX];
 
@@ -90,14 +99,15 @@ impl Gather {
         self.pending.push(pending);
     }
 
-    /// How long the answer to all requests is expected to be, as a frame, in bytes.
-    pub(super) fn answer_len_expected(&self) -> usize {
-        answer_len(self.count(), self.values_len_expected)
-    }
-
-    /// Whether the answer to any of them may have a value.
-    pub(super) fn has_values_to_come(&self) -> bool {
-        self.pending.iter().any(|pending| gives_value(pending.opcode))
+    /// How long a frame with the requests has to be so that the answer to it may be as long as it will be, in bytes.
+    pub(super) fn answer_len(&self, show: Option<RoomToShow>) -> usize {
+        match show {
+            None => 0,
+            Some(show) if !show.knows_values && self.pending.iter().any(|pending| gives_value(pending.opcode)) => {
+                show.frame_len_max
+            }
+            Some(show) => answer_len(self.count(), self.values_len_expected).min(show.frame_len_max),
+        }
     }
 
     /// Writes the batch behind the header of `frame`, which grows as needed, swaps what is remembered into `pending`,

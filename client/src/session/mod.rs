@@ -50,7 +50,7 @@ use flight::{Flights, Launch, State, Tries};
 use gather::Gather;
 use peer::{PeerId, Peers};
 use pending::Pending;
-use server::{Allowance, Server};
+use server::Server;
 
 /// Requests under way to a list of servers. See the [module](self).
 #[derive(Debug)]
@@ -186,9 +186,7 @@ impl Session {
     /// Makes the requests that a route has gathered a flight to `peer`, or a parked one.
     fn launch_to(&mut self, now: Moment, server_id: ServerId, route: u8, peer: Option<PeerId>) -> Option<u16> {
         let server = &mut self.servers[usize::from(server_id.0)];
-        let frame_len_max = server.frame_len_max();
-        let is_limited = server.allowance == Allowance::Request;
-        let knows_values = server.knows_values();
+        let room_to_show = server.room_to_show();
         let gather = &mut server.route_mut(route).gather;
         let first = gather.first()?;
         let launch = Launch {
@@ -197,11 +195,7 @@ impl Session {
             peer,
             before: Tries::default(),
             not_before: now,
-            answer_len: match is_limited && gather.has_values_to_come() {
-                true if knows_values => gather.answer_len_expected().min(frame_len_max),
-                true => frame_len_max,
-                false => 0,
-            },
+            answer_len: gather.answer_len(room_to_show),
         };
         let index = self.flights.launch(now, gather, &launch);
         self.launched(index);

@@ -6,8 +6,9 @@ use qp_wire::native::HEADER_LEN;
 
 use super::Session;
 use super::flight::{Launch, Tries};
+use super::gather::RoomToShow;
 use super::pending::{Pending, Status};
-use super::server::{Allowance, ServerId};
+use super::server::ServerId;
 use crate::moment::Moment;
 
 /// How requests that move start anew.
@@ -70,15 +71,15 @@ impl Session {
     fn launch_moving(&mut self, now: Moment, server_id: ServerId, route: u8, again: Again) {
         let Some(first) = self.moving.first() else { return };
         let server = &mut self.servers[usize::from(server_id.0)];
-        // What was refused may have been too long for an answer as long as its request.
-        let is_limited = server.allowance == Allowance::Request && self.moving.has_values_to_come();
+        // What was refused may have a value that is longer than expected.
+        let room_to_show = server.room_to_show().map(|room| RoomToShow { knows_values: false, ..room });
         let launch = Launch {
             server: server_id,
             expiry: first.expiry(self.config.timeout),
             peer: server.route_mut(route).next_peer(),
             before: again.before,
             not_before: again.not_before,
-            answer_len: if is_limited { server.frame_len_max() } else { 0 },
+            answer_len: self.moving.answer_len(room_to_show),
         };
         let index = self.flights.launch(now, &mut self.moving, &launch);
         self.launched(index);

@@ -24,8 +24,8 @@ struct Findings {
     again: bool,
     /// A request went to the wrong endpoint.
     rejected: bool,
-    /// A request whose answer has a value was not looked at.
-    value_held_back: bool,
+    /// A request was not looked at, perhaps for want of room in the answer.
+    held_back: bool,
 }
 
 impl Session {
@@ -84,7 +84,7 @@ impl Session {
                 self.statistics.refusals += 1;
                 findings.again = true;
                 findings.rejected |= response.result == ResultCode::Rejected;
-                findings.value_held_back |= matches!(pending.opcode, Opcode::Get | Opcode::Ttl);
+                findings.held_back |= response.result == ResultCode::NotProcessed;
                 continue;
             }
             if pending.opcode == Opcode::Get
@@ -101,7 +101,7 @@ impl Session {
         }
         if answer_len > flight.payload().len() {
             server.allowance = Allowance::Frame;
-        } else if findings.value_held_back && !findings.progress && server.allowance == Allowance::Untested {
+        } else if findings.held_back && !findings.progress && server.allowance == Allowance::Untested {
             server.allowance = Allowance::Request;
         }
         if findings.rejected {

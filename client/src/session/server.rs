@@ -9,7 +9,7 @@ use qp_wire::native::{Endpoint, HEADER_LEN, Identity};
 use qp_wire::{Operation, batch};
 
 use super::ask::Ask;
-use super::gather::{Gather, Room};
+use super::gather::{Gather, Room, RoomToShow};
 use super::peer::{PeerId, Peers};
 use crate::error::{SubmitError, TooLarge};
 
@@ -181,9 +181,11 @@ impl Server {
         self.value_len_expected = len.max(self.value_len_expected - self.value_len_expected.div_ceil(64));
     }
 
-    /// Whether a value has been seen yet.
-    pub(super) const fn knows_values(&self) -> bool {
-        self.value_len_expected > 0
+    /// What its frames have to show, if it answers with no more bytes than it got.
+    pub(super) fn room_to_show(&self) -> Option<RoomToShow> {
+        let knows_values = self.value_len_expected > 0;
+        let room = RoomToShow { frame_len_max: self.frame_len_max(), knows_values };
+        (self.allowance == Allowance::Request).then_some(room)
     }
 
     /// The route of a request.

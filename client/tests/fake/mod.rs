@@ -8,7 +8,7 @@ pub mod udp;
 use std::collections::HashMap;
 
 use kv_core::hash::KeyHash;
-use qp_wire::batch::{RequestBatch, ResponseColumns, ResponseWriter};
+use qp_wire::batch::{RequestBatch, ResponseColumns, ResponseWriter, response_len_min};
 use qp_wire::native::{
     Endpoint, FrameHeader, FrameKind, HEADER_LEN, Identity, NativeError, RequestBody, RequestFrame, encode_header,
     version_answer,
@@ -138,6 +138,9 @@ impl Server {
         self.frames += 1;
         self.requests_per_frame_max = self.requests_per_frame_max.max(batch.count());
         let mut columns = ResponseColumns::new();
+        if into.len() < response_len_min(batch.count()) {
+            return refuse_all(into, batch.count());
+        }
         let mut writer = ResponseWriter::new(into, &mut columns, batch.count())?;
         for raw in batch.iter() {
             let answer = match (raw.decode(), self.refuses_with) {
@@ -220,6 +223,16 @@ impl Server {
         self.items.insert(key.to_vec(), (value, ms));
         (ResultCode::Success, None)
     }
+}
+
+/// Says of every request that nobody has looked at it.
+fn refuse_all(into: &mut [u8], count: usize) -> Option<usize> {
+    let (mut body, mut columns) = (vec![0; response_len_min(count)], ResponseColumns::new());
+    let mut writer = ResponseWriter::new(&mut body, &mut columns, count)?;
+    (0..count).for_each(|_| writer.push(ResultCode::NotProcessed));
+    let len = writer.finish();
+    into.get_mut(..len)?.copy_from_slice(&body[..len]);
+    Some(len)
 }
 
 /// What a server of another version answers: its own version, and nothing that we have to understand.
