@@ -51,6 +51,8 @@ pub struct Surroundings<'a> {
     pub counters: CoreCounters<'a>,
     /// What it waits on.
     pub sleeper: Sleeper,
+    /// Whether a copy that it waits for wakes it. One that it has to fetch by itself does not.
+    pub is_called_for_copies: bool,
     /// When it gives way.
     pub idle: IdlePolicy,
     /// The machine's clock.
@@ -118,24 +120,21 @@ impl<M: Member> CoreLoop<'_, M> {
     }
 
     fn pause(&mut self, waiting: Waiting, now: Tick) {
+        let waits_for = match waiting {
+            Waiting::Packets => WaitsFor::Packets,
+            Waiting::Copies if self.surroundings.is_called_for_copies => WaitsFor::Copies,
+            // Nothing calls when a copy can be fetched, or when the wire has room again: both come soon.
+            Waiting::Copies | Waiting::Wire => return thread::yield_now(),
+        };
         let mut idle = self.idle;
-        let pause = idle.idle(now, |timeout| self.sleep(waiting, timeout));
+        let pause = idle.idle(now, |timeout| self.sleep(waits_for, timeout));
         if pause == Pause::Slept {
             self.tally.sleeps += 1;
         }
         self.idle = idle;
     }
 
-    fn sleep(&mut self, waiting: Waiting, timeout: Duration) -> Wake {
-        let waits_for = match waiting {
-            Waiting::Packets => WaitsFor::Packets,
-            Waiting::Copies => WaitsFor::Copies,
-            Waiting::Wire => {
-                // What arrives would wake us at once and could not be answered; the kernel empties its buffer soon.
-                thread::yield_now();
-                return Wake::TimedOut;
-            }
-        };
+    fn sleep(&mut self, waits_for: WaitsFor, timeout: Duration) -> Wake {
         self.publish(self.surroundings.clock.now());
         let surroundings = self.surroundings;
         // An order that came since the last look waits no longer than one sleep.

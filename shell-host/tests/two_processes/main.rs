@@ -7,6 +7,8 @@ mod client;
 mod process;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use kv_core::counters::Counter;
@@ -209,6 +211,43 @@ fn a_killed_dpu_comes_back_and_no_key_is_lost() {
     let after = client.complete_identity(server.first_endpoint());
     assert_eq!(after.server_id, before.server_id, "the items are the same, so the server is");
     assert!(after.epoch > before.epoch && server.host.counters().epoch > epoch);
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_dpu_that_is_killed_under_load() {
+    let mut server = Setup::small(Design::Lat).start();
+    let told = Client::new().complete_identity(server.first_endpoint());
+    for round in 0..3u32 {
+        let key = |index: u32| format!("{round}/{index}").into_bytes();
+        let is_over = AtomicBool::new(false);
+        let (restarted, acknowledged) = thread::scope(|scope| {
+            let load = scope.spawn(|| {
+                let mut client = Client::new();
+                let is_going_on = |_: &u32| !is_over.load(Ordering::Relaxed);
+                (0..)
+                    .take_while(is_going_on)
+                    .inspect(|index| {
+                        let key = key(*index);
+                        assert_eq!(client.set(told.endpoint_of(&key), &key, &index.to_le_bytes()), ResultCode::Success);
+                    })
+                    .last()
+            });
+            let Server { host, dpu, setup } = server;
+            host.wait_for_count(Counter::Writes, host.counters().total(Counter::Writes) + 100);
+            dpu.kill();
+            let restarted = Server { dpu: Side::dpu(&setup.dpu()), host, setup };
+            let writes = restarted.host.counters().total(Counter::Writes);
+            restarted.host.wait_for_count(Counter::Writes, writes + 100);
+            is_over.store(true, Ordering::Relaxed);
+            (restarted, load.join().expect("the load").expect("an acknowledged write"))
+        });
+        server = restarted;
+        let mut client = Client::new();
+        for index in 0..=acknowledged {
+            let found = client.get(told.endpoint_of(&key(index)), &key(index)).value;
+            assert_eq!(found.as_deref(), Some(&index.to_le_bytes()[..]), "{round}/{index}");
+        }
+    }
 }
 
 #[test]

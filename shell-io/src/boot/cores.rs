@@ -11,7 +11,7 @@ use std::sync::mpsc::Sender;
 use kv_core::design::{CoreId, Role, Side};
 use kv_core::engine::{Communicate, FlushPolicy, Policy, Process, Serve};
 use kv_core::partition::Store;
-use kv_core::ring::QueuePairGeometry;
+use kv_core::ring::{QueuePairGeometry, ResponseWay};
 use tracing::warn;
 
 use super::ends::Place;
@@ -153,6 +153,7 @@ impl Start<'_> {
             mailbox: self.mailbox,
             counters: self.counters,
             sleeper,
+            is_called_for_copies: self.shared.geometry.way == ResponseWay::Push || self.shared.side == Side::Host,
             idle: self.shared.idle,
             clock: self.shared.clock,
             stop: self.shared.stop,
