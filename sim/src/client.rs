@@ -95,6 +95,10 @@ pub struct ClientCounts {
     pub no_space: u64,
 }
 
+/// Operations of one client on one key at a time. Enough to meet in one frame; with more, the search for an order of
+/// overlapping operations would take too long.
+const OPEN_COUNT_MAX: usize = 3;
+
 /// A client.
 #[derive(Debug)]
 pub struct Client {
@@ -219,8 +223,13 @@ impl Client {
         self.counts
     }
 
+    /// Draws an operation, unless its key is busy.
     fn draw(&mut self) {
         let key = self.random.below(self.keys.count() as u64) as usize;
+        if self.open_count(key) >= OPEN_COUNT_MAX {
+            return;
+        }
+        self.to_draw -= 1;
         let kind = if !self.keys.is_counter(key) {
             self.mix.draw(&mut self.random)
         } else if self.random.below(2) == 0 {
@@ -229,6 +238,12 @@ impl Client {
             Kind::Increment
         };
         self.plan(key, kind);
+    }
+
+    /// How many operations on a key have not ended.
+    fn open_count(&self, key: usize) -> usize {
+        let in_flight = self.in_flight.values().flat_map(|frame| &frame.operations);
+        self.waiting.iter().chain(in_flight).filter(|operation| self.records[**operation].key == key).count()
     }
 
     fn plan(&mut self, key: usize, kind: Kind) {
@@ -260,9 +275,11 @@ impl Client {
         let before = self.counts.frames_sent;
         while self.in_flight.len() < self.config.frame_count_max && self.resting_until <= now {
             let wanted = self.random.within(1..=self.config.batch_count_max as u64) as usize;
-            while self.to_draw > 0 && self.waiting.len() < wanted {
-                self.to_draw -= 1;
-                self.draw();
+            // Not every draw finds a key that is not busy.
+            for _ in 0..2 * wanted {
+                if self.to_draw > 0 && self.waiting.len() < wanted {
+                    self.draw();
+                }
             }
             let Some(first) = self.waiting.front() else { break };
             let to = self.endpoint(*first);

@@ -257,18 +257,22 @@ impl<'h> Search<'h> {
         Ok(false)
     }
 
-    /// Every state that one more operation can lead to. What was called first is tried first.
+    /// Every state that one more operation can lead to. What was answered first is tried first: most operations took
+    /// effect shortly before their answer, however long their clients had asked for it.
     fn push_successors(&self, state: &State, open: &mut Vec<State>) {
         let waiting = || self.answered.iter().enumerate().filter(|(index, _)| !state.done[*index]);
         // Nothing may come before an operation that ended before it was called.
         let bound = waiting().filter_map(|(_, record)| record.answered).map(|(at, _)| at).min().unwrap_or(Tick(0));
+        let mut candidates: Vec<_> = waiting().take_while(|(_, record)| record.called <= bound).collect();
+        candidates.sort_by_key(|(_, record)| record.answered.map(|(at, _)| at));
         let pushed = open.len();
-        for (index, record) in waiting().take_while(|(_, record)| record.called <= bound) {
+        for (index, record) in candidates {
             let Some((_, outcome)) = record.answered else { continue };
             let (need, change) = meaning(record.action, outcome);
-            let before = if need.is_met(state.value) { vec![state.clone()] } else { self.haunted(state, need, bound) };
-            let harmless = change.is_none() && need.is_met(state.value);
-            if harmless {
+            let is_met = need.is_met(state.value);
+            let before = if is_met { vec![state.clone()] } else { self.haunted(state, need, bound) };
+            let is_harmless = is_met && change.is_none();
+            if is_harmless {
                 // A right answer that changes nothing may as well be given now: no order is lost by it.
                 open.truncate(pushed);
             }
@@ -277,7 +281,7 @@ impl<'h> Search<'h> {
                 next.value = change.unwrap_or(next.value);
                 next
             }));
-            if harmless {
+            if is_harmless {
                 return;
             }
         }

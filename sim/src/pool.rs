@@ -5,6 +5,7 @@
 //! buffers either, and who relies on zeros should fail here.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 
 /// A fixed number of buffers. Clones are the same pool.
@@ -13,7 +14,6 @@ pub struct Pool {
     shared: Rc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     free: RefCell<Vec<Box<[u8]>>>,
     buf_len: usize,
@@ -49,8 +49,22 @@ impl Pool {
     }
 }
 
+// Neither shows its bytes: nobody reads thousands of them.
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = self.count - self.free.borrow().len();
+        out.debug_struct("Pool").field("count", &self.count).field("used", &used).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Pooled {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Pooled").field("len", &self.bytes.len()).finish_non_exhaustive()
+    }
+}
+
 /// A buffer that returns to its pool when it is dropped.
-#[derive(Debug)]
 pub struct Pooled {
     bytes: Box<[u8]>,
     home: Rc<Shared>,

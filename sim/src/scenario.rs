@@ -225,7 +225,7 @@ impl Scenario {
             clients,
             operation_count: random.within(50..=200),
             mix: Mix::ALL,
-            key_count: random.within(6..=30) as usize,
+            key_count: *pick(&mut random, &[6, 12, 25, 50]),
             counter_count: random.below(4) as usize,
             value_len_max: *pick(&mut random, &[8, 64, frames.value_len_max / 4, frames.value_len_max]),
         }
@@ -519,7 +519,11 @@ impl<'m, P: ServerPort> Stage<'m, P> {
         let mut quiet = 0;
         while quiet < 20 && self.physics.now().since(start) < LIVENESS_NS_MAX {
             self.pass(SUPERVISION_NS);
-            let is_quiet = self.network.under_way_count() == 0 && self.physics.is_settled() && self.server.is_joined();
+            let mut cores = self.server.cores().into_iter();
+            let is_quiet = self.network.under_way_count() == 0
+                && self.physics.is_settled()
+                && self.server.is_joined()
+                && cores.all(|(side, core)| self.server.frames_out(side, core, &self.world) == 0);
             quiet = if is_quiet { quiet + 1 } else { 0 };
         }
     }
