@@ -5,7 +5,7 @@
 
 use arch::Tick;
 use qp_wire::batch::{RequestBatch, RequestWriter, response_len_min};
-use qp_wire::limits::{DATAGRAM_LEN_MAX, REQUEST_COUNT_MAX};
+use qp_wire::limits::{DATAGRAM_LEN_MAX, REQUEST_COUNT_MAX, VALUE_LEN_MAX};
 use qp_wire::native::FrameHeader;
 use qp_wire::qp::{RUN_HEADER_LEN, SLOT_HEADER_LEN, put_run_header};
 use qp_wire::{Opcode, RawRequest, batch, mica, native};
@@ -145,7 +145,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
                 self.close_gathered();
             }
             let len_max = batch.bytes().len() + COLUMNS_LEN_MAX * count;
-            self.make_room_in_run(len_max, response_len_max - batch::HEADER_LEN, count, batching)?;
+            let response_len = answers_len_max(batch).min(response_len_max - batch::HEADER_LEN);
+            self.make_room_in_run(len_max, response_len, count, batching)?;
             for raw in batch.iter() {
                 self.gather(&if refuse_reset && is_reset(&raw) { refused(raw) } else { raw });
             }
@@ -274,6 +275,16 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
         }
         self.clear_gathered();
     }
+}
+
+/// The most that the answers to a batch take in a shared run, in bytes. Only a GET can have a long one; room that others
+/// do not need lets more frames into a slot.
+fn answers_len_max(batch: &RequestBatch<'_>) -> usize {
+    let value_len_max = |raw: RawRequest<'_>| match raw.operation {
+        operation if operation == Opcode::Get.to_wire() => VALUE_LEN_MAX,
+        _ => size_of::<u64>(),
+    };
+    response_len_min(batch.count()) + batch.iter().map(value_len_max).sum::<usize>()
 }
 
 fn is_reset(raw: &RawRequest<'_>) -> bool {
