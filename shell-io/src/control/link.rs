@@ -293,6 +293,7 @@ impl<E: QueuePairEnds> Link<E> {
     fn report(&mut self, end: &ConnectionEnd) {
         match end {
             ConnectionEnd::Stopped => debug!("the link stops"),
+            ConnectionEnd::Session(SessionEnd::Farewell(FarewellReason::Leaving)) => info!("detached: {end}"),
             ConnectionEnd::Session(session_end) if session_end.is_mismatch() => {
                 let text = format!("the sides cannot work together: {session_end}");
                 if self.is_news(&text) {
