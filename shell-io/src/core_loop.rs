@@ -14,7 +14,7 @@ use kv_core::engine::{Engine, Fault, Turn, Waiting};
 use crate::clock::{MonotonicClock, thread_cpu_ns};
 use crate::counters_file::CoreCounters;
 use crate::dma::Wake;
-use crate::idle::{Idle, IdlePolicy, Pause, Sleeper, WaitsFor};
+use crate::idle::{Idle, IdlePolicy, Pause, Sleeper};
 use crate::mailbox::{Mailbox, Order};
 
 /// Microseconds after which a turn cannot have been the core's alone. The longest turn of an engine is a burst of 32
@@ -120,25 +120,28 @@ impl<M: Member> CoreLoop<'_, M> {
     }
 
     fn pause(&mut self, waiting: Waiting, now: Tick) {
-        let waits_for = match waiting {
-            Waiting::Packets => WaitsFor::Packets,
-            Waiting::Copies if self.surroundings.is_called_for_copies => WaitsFor::Copies,
+        let is_called = match waiting {
+            Waiting::Packets => true,
             // Nothing calls when a copy can be fetched, or when the wire has room again: both come soon.
-            Waiting::Copies | Waiting::Wire => return thread::yield_now(),
+            Waiting::Copies => self.surroundings.is_called_for_copies,
+            Waiting::Wire => false,
         };
+        if !is_called {
+            return thread::yield_now();
+        }
         let mut idle = self.idle;
-        let pause = idle.idle(now, |timeout| self.sleep(waits_for, timeout));
+        let pause = idle.idle(now, |timeout| self.sleep(waiting, timeout));
         if pause == Pause::Slept {
             self.tally.sleeps += 1;
         }
         self.idle = idle;
     }
 
-    fn sleep(&mut self, waits_for: WaitsFor, timeout: Duration) -> Wake {
+    fn sleep(&mut self, waiting: Waiting, timeout: Duration) -> Wake {
         self.publish(self.surroundings.clock.now());
         let surroundings = self.surroundings;
         // An order that came since the last look waits no longer than one sleep.
-        surroundings.sleeper.sleep(waits_for, timeout, || self.turn().0.work > 0)
+        surroundings.sleeper.sleep(waiting, timeout, || self.turn().0.work > 0)
     }
 
     fn obey_all(&mut self) {

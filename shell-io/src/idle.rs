@@ -22,8 +22,6 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::dma::Wake;
 use crate::memory::Region;
 
-pub use kv_core::engine::Waiting as WaitsFor;
-
 /// Longest sleep of a core on one of its sources while another may bring work too, which cannot wake it then. Copies
 /// in flight come back far sooner than this, or not at all; a network takes packets again far sooner than this.
 pub const ONE_SOURCE_WAIT_MAX: Duration = Duration::from_millis(1);

@@ -133,7 +133,7 @@ fn native_set(key: &[u8]) -> Vec<u8> {
 
 fn native_get(key: &[u8]) -> Vec<u8> {
     native(|writer| {
-        (0..16).for_each(|_| writer.push_request(&Request { key, operation: Operation::Get }).expect("room"))
+        (0..16).for_each(|_| writer.push_request(&Request { key, operation: Operation::Get }).expect("room"));
     })
 }
 

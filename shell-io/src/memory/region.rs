@@ -26,7 +26,7 @@ use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kv_core::dma::COPY_ALIGN;
-use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create, open};
+use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create, open};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -156,7 +156,8 @@ impl Region {
         }
         let file = memfd_create("dpukv", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC)?;
         let file_len = file_len(data_len);
-        ftruncate(&file, file_len as u64)?;
+        // Takes the memory now, and says so when there is none; a page that is missing later would kill the process.
+        fallocate(&file, FallocateFlags::empty(), 0, file_len as u64)?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let mapping = Mapping::shared(&file, file_len)?;
         let descriptor = RegionDescriptor {

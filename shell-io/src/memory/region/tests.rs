@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustix::fs::ftruncate;
+
 use super::*;
 use crate::dma::Wake;
 
