@@ -7,7 +7,8 @@ use kv_core::counters::{Counter, Counters};
 use kv_core::design::Side;
 use kv_core::ring::ResponseWay;
 
-use crate::scenario::{Report, Scenario};
+use crate::report::Report;
+use crate::scenario::Scenario;
 
 /// Plays a scenario without faults and checks everything that holds in every design.
 ///

@@ -87,6 +87,8 @@ pub struct ClientCounts {
     pub frames_sent: u64,
     /// Frames that were sent again.
     pub frames_repeated: u64,
+    /// Frames that were given up.
+    pub frames_given_up: u64,
     /// Responses to frames that were no longer waited for.
     pub late: u64,
     /// Requests that the server did not process, and that were asked again.
@@ -402,7 +404,9 @@ impl Client {
                 return;
             }
             (ResultCode::InsufficientSpace, Action::Set(_) | Action::Add(_) | Action::CompareAndSet { .. }) => {
+                // Nothing was changed: it is as if this copy of the request had never arrived.
                 self.counts.no_space += 1;
+                self.records[operation].copies = self.records[operation].copies.saturating_sub(1);
                 return;
             }
             _ => {}
@@ -446,6 +450,7 @@ impl Client {
             if self.config.try_count_max.is_none_or(|max| tries < max) {
                 self.transmit(*frame_id, now);
             } else if let Some(frame) = self.in_flight.remove(frame_id) {
+                self.counts.frames_given_up += 1;
                 self.counts.given_up += frame.operations.len() as u64;
             }
         }

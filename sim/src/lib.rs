@@ -10,7 +10,7 @@
 //! * [`link`], [`port`], [`raw_port`], [`medium`]: the network, and its two kinds of ports and packets.
 //! * [`window`], [`dma`]: memory that the peer writes, and the copy engine that does so.
 //! * [`world`]: actors, and whose turn it is.
-//! * [`server`], [`scenario`]: all roles of a design at work, and a run of them from seed to verdict.
+//! * [`server`], [`scenario`], [`report`]: all roles of a design at work, a run of them, and its verdict.
 //! * [`balance`]: what must add up when nothing goes wrong.
 //! * [`workload`], [`directory`], [`wire`], [`client`]: what is asked, where, how, and by whom.
 //! * [`value`], [`history`]: values that tell who wrote them, and whether what clients saw is possible.
@@ -31,9 +31,11 @@ pub mod physics;
 pub mod pool;
 pub mod port;
 pub mod raw_port;
+pub mod report;
 pub mod scenario;
 pub mod seed;
 pub mod server;
+mod stage;
 pub mod trace;
 pub mod value;
 pub mod window;

@@ -83,14 +83,26 @@ pub struct ServerConfig {
 #[derive(Debug)]
 pub struct Memory {
     partitions: Vec<Vec<AtomicU64>>,
+    word_count: usize,
 }
+
+/// Words to the next 64-byte boundary, at most.
+const ALIGNING_WORDS: usize = 64 / size_of::<AtomicU64>() - 1;
 
 impl Memory {
     /// Memory for the partitions of a server.
     pub fn new(config: &ServerConfig) -> Self {
-        let words = config.table_len / 8;
-        let partition = || (0..words).map(|_| AtomicU64::new(0)).collect();
-        Self { partitions: (0..config.plan.topology().partitions).map(|_| partition()).collect() }
+        let word_count = config.table_len / size_of::<AtomicU64>();
+        let partition = || (0..word_count + ALIGNING_WORDS).map(|_| AtomicU64::new(0)).collect();
+        Self { partitions: (0..config.plan.topology().partitions).map(|_| partition()).collect(), word_count }
+    }
+
+    /// A partition's words. They begin at a 64-byte boundary, wherever the allocator has put them: a table uses no
+    /// others, and its size must not differ between two runs of a seed.
+    fn partition(&self, index: u16) -> &[AtomicU64] {
+        let words = &self.partitions[usize::from(index)];
+        let skipped = words.as_ptr().addr().next_multiple_of(64) - words.as_ptr().addr();
+        &words[skipped / size_of::<AtomicU64>()..][..self.word_count]
     }
 }
 
@@ -326,9 +338,9 @@ impl<'m, P: ServerPort> Server<'m, P> {
             secret: SECRET,
             item_len_hint: ITEM_LEN_HINT_DEFAULT,
         };
-        (0..)
-            .zip(&self.memory.partitions)
-            .map(|(partition, words)| {
+        (0..self.config.plan.topology().partitions)
+            .map(|partition| {
+                let words = self.memory.partition(partition);
                 let is_here = self.config.plan.owner(partition).0 == side;
                 is_here.then(|| Table::format(words, &config).expect("the configured memory holds a table"))
             })
@@ -339,7 +351,7 @@ impl<'m, P: ServerPort> Server<'m, P> {
     fn store(&self, side: Side, core: CoreId, tables: &mut [Option<Table<'m>>]) -> Store<'m> {
         let mut store = Store::new(SECRET);
         for (partition, table) in (0..).zip(tables) {
-            let words = &self.memory.partitions[usize::from(partition)];
+            let words = self.memory.partition(partition);
             let partition = match self.config.plan.access(side, core, partition) {
                 Access::Owner => Partition::Owned(table.take().expect("a partition has one owner")),
                 Access::Reader => {

@@ -3,9 +3,11 @@
 //! A run uses few keys, so that clients meet at them. Keys have all lengths from 1 to 255 bytes. Some keys are counters,
 //! which are only incremented and read; all others hold values that tell who wrote them.
 
-use kv_core::hash::KeyHash;
-use qp_wire::limits::KEY_LEN_MAX;
+use std::collections::BTreeSet;
 
+use kv_core::hash::KeyHash;
+
+use crate::scenario::Scenario;
 use crate::seed::Random;
 
 /// The keys of a run, and how long its values get.
@@ -71,18 +73,19 @@ pub(crate) enum Kind {
 }
 
 impl KeySpace {
-    /// `key_count` keys, of which the first `counter_count` are counters.
-    pub fn new(random: &mut Random, key_count: usize, counter_count: usize, value_len_max: usize) -> Self {
-        let keys = (0..key_count)
-            .map(|index| {
-                // The number makes keys differ; the shortest consist of nothing else.
-                let mut key = vec![index as u8];
-                let more = random.below(2) * random.below(KEY_LEN_MAX as u64);
-                key.extend((0..more).map(|_| random.bits() as u8));
-                key
-            })
-            .collect();
-        Self { keys, counter_count, value_len_max }
+    /// The keys of a scenario, of which the first ones are counters.
+    pub fn new(random: &mut Random, scenario: &Scenario) -> Self {
+        let mut keys = BTreeSet::new();
+        let mut in_order = Vec::new();
+        while in_order.len() < scenario.key_count {
+            // Half of them are as short as can be, which is one byte as long as there are such.
+            let len = 1 + random.below(2) * random.below(scenario.key_len_max as u64) + keys.len() as u64 / 100;
+            let key: Vec<_> = (0..len.min(scenario.key_len_max as u64)).map(|_| random.bits() as u8).collect();
+            if keys.insert(key.clone()) {
+                in_order.push(key);
+            }
+        }
+        Self { keys: in_order, counter_count: scenario.counter_count, value_len_max: scenario.value_len_max }
     }
 
     /// How many keys there are.
@@ -108,13 +111,17 @@ impl KeySpace {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use kv_core::design::Design;
+    use qp_wire::limits::KEY_LEN_MAX;
 
     use super::*;
+    use crate::wire::Wire;
 
     #[test]
     fn keys_differ_and_have_short_and_long_ones_among_them() {
-        let keys = KeySpace::new(&mut Random::from_seed(1), 200, 3, 8);
+        let mut scenario = Scenario::calm(Design::Lat, Wire::Native);
+        (scenario.key_count, scenario.counter_count) = (200, 3);
+        let keys = KeySpace::new(&mut Random::from_seed(1), &scenario);
         let distinct: BTreeSet<_> = (0..keys.count()).map(|index| keys.key(index).to_vec()).collect();
         assert_eq!(distinct.len(), 200);
         assert!(distinct.iter().any(|key| key.len() == 1) && distinct.iter().any(|key| key.len() > 200));

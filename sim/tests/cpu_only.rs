@@ -2,6 +2,7 @@
 
 use kv_core::counters::Counter;
 use kv_core::design::{Design, Plan, Side, Topology};
+use kv_core::table::{Mode, TABLE_LEN_MIN};
 use sim::balance;
 use sim::scenario::Scenario;
 use sim::wire::Wire;
@@ -31,4 +32,34 @@ fn any_core_answers_reads_when_asked_for() {
             assert!(reads * 4 > report.reads && reads * 3 < report.reads * 2, "core {core}: {reads}");
         }
     }
+}
+
+/// Keys and values for which three tables of 8 KiB are too small.
+fn crowded(mode: Mode) -> Scenario {
+    let mut scenario = Scenario::calm(Design::CpuOnly, Wire::Native);
+    let topology = Topology { partitions: 3, ..*scenario.server.plan.topology() };
+    scenario.server.plan = Plan::new(Design::CpuOnly, topology).expect("a partition for each core");
+    (scenario.server.table_len, scenario.server.mode) = (TABLE_LEN_MIN, mode);
+    (scenario.key_count, scenario.counter_count) = (600, 0);
+    (scenario.key_len_max, scenario.value_len_max) = (8, 64);
+    scenario
+}
+
+#[test]
+fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
+    let report = crowded(Mode::Store).run();
+    // The histories hold: every key that was stored was read again in the end.
+    assert!(report.failure.is_none(), "{:#?}", report.failure);
+    let refused = report.clients.iter().map(|client| client.no_space).sum::<u64>();
+    assert!(refused > 100, "{refused}");
+    assert_eq!(report.total(Counter::InsufficientSpace), refused);
+    assert_eq!(report.total(Counter::Evicted), 0);
+}
+
+#[test]
+fn a_full_cache_forgets_and_says_how_much() {
+    let report = crowded(Mode::Cache).run();
+    assert!(report.failure.is_none(), "{:#?}", report.failure);
+    assert_eq!(report.total(Counter::InsufficientSpace), 0);
+    assert!(report.total(Counter::Evicted) > 100);
 }

@@ -6,7 +6,8 @@
 use std::env;
 
 use sim::fault::{FaultClass, FaultCounts};
-use sim::scenario::{Report, Scenario};
+use sim::report::Report;
+use sim::scenario::Scenario;
 
 /// Seeds that every run of the tests looks at.
 const SEED_COUNT: u64 = 300;

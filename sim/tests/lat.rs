@@ -2,8 +2,12 @@
 
 use kv_core::counters::Counter;
 use kv_core::design::{Design, Side};
+use qp_wire::DropReason;
+use qp_wire::limits::DATAGRAM_LEN_MAX;
 use sim::balance;
+use sim::fault::FaultClass;
 use sim::scenario::Scenario;
+use sim::seed::Chance;
 use sim::wire::Wire;
 
 #[test]
@@ -24,4 +28,48 @@ fn the_host_touches_no_packet_and_the_dpu_no_table() {
     let report = balance::check(&Scenario::calm(Design::Lat, Wire::Native));
     assert_eq!(report.sum(Side::Host, Counter::FramesReceived), 0);
     assert_eq!(report.sum(Side::Dpu, Counter::CapacityBytes), 0);
+}
+
+#[test]
+fn a_copy_that_fails_is_done_again_before_anybody_gives_up() {
+    for mut scenario in Scenario::all_calm(Design::Lat) {
+        scenario.faults.copy.failure = Chance::percent(5);
+        // Waiting for a batch that never comes would end nobody's operation in time.
+        scenario.server.stall_ns = u64::MAX;
+        let report = scenario.run();
+        assert!(report.failure.is_none(), "{:#?}", report.failure);
+        let failures = report.faults.get(FaultClass::CopyFailed);
+        assert!(failures > 20, "{failures}");
+        assert_eq!(report.total(Counter::CopiesFailed), failures);
+        // Only a copy that failed four times in a row is a reason.
+        assert!(report.given_up.len() as u64 * 100 < failures, "{:?}", report.given_up);
+    }
+}
+
+#[test]
+fn a_full_copy_engine_makes_batches_wait_and_nothing_else() {
+    for mut scenario in Scenario::all_calm(Design::Lat) {
+        scenario.server.copy_count_max = 2;
+        scenario.faults.copy.latency_ns = 50_000;
+        balance::check(&scenario);
+    }
+}
+
+#[test]
+fn what_fits_no_slot_does_not_stop_the_others() {
+    let mut scenario = Scenario::calm(Design::Lat, Wire::Native);
+    scenario.server.port.frame_len = DATAGRAM_LEN_MAX;
+    scenario.key_len_max = 8;
+    scenario.value_len_max = 400;
+    // Writes of the second client are often longer than a slot of 4096 bytes.
+    scenario.clients[1].payload_len_max = DATAGRAM_LEN_MAX;
+    scenario.clients[1].batch_count_max = 128;
+    let report = scenario.run();
+    assert!(report.failure.is_none(), "{:#?}", report.failure);
+    assert!(report.given_up.is_empty(), "{:?}", report.given_up);
+    assert_eq!(report.clients[0].given_up, 0);
+    assert!(report.clients[1].given_up > 0);
+    let dropped: u64 = report.cores.iter().map(|(_, _, counters)| counters.drops.get(DropReason::Long)).sum();
+    assert!(dropped > 0);
+    assert_eq!(dropped, report.clients.iter().map(|client| client.frames_given_up).sum::<u64>());
 }
