@@ -120,13 +120,8 @@ impl<M: Member> CoreLoop<'_, M> {
     }
 
     fn pause(&mut self, waiting: Waiting, now: Tick) {
-        let is_called = match waiting {
-            Waiting::Packets => true,
-            // Nothing calls when a copy can be fetched, or when the wire has room again: both come soon.
-            Waiting::Copies => self.surroundings.is_called_for_copies,
-            Waiting::Wire => false,
-        };
-        if !is_called {
+        if waiting == Waiting::Copies && !self.surroundings.is_called_for_copies {
+            // Nothing calls when a copy can be fetched, and that is soon.
             return thread::yield_now();
         }
         let mut idle = self.idle;
