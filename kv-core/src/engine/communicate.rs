@@ -9,7 +9,7 @@ use qp_wire::batch::ResponseColumns;
 
 use self::batcher::{Batcher, Batching, NoRoom};
 use self::deliver::{Delivery, Flight};
-use super::inbound::{Decoded, HereOnly, IdentityBytes, Inbound, answer_here};
+use super::inbound::{IdentityBytes, answer_here, screen};
 use super::link::{Fault, Link, QueuePairEnd};
 use super::outbound::{hand_over, transmit};
 use super::policy::Policy;
@@ -196,20 +196,9 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
     /// # Errors
     /// The frame, when it has to wait for room.
     fn take_request(&mut self, mut frame: P::Frame, now: Tick) -> Result<(), P::Frame> {
-        let reply_room = frame.reply_buf().len();
-        let here = match Decoded::of(frame.payload()) {
-            Decoded::Requests(inbound) => {
-                let reply_len_max =
-                    inbound.reply_len_max(&self.policy, frame.source().ip(), frame.payload().len(), reply_room);
-                match inbound {
-                    _ if inbound.suffices(reply_len_max) => return self.batch(frame, reply_len_max, now),
-                    Inbound::Native { header, batch } => HereOnly::NotProcessed(header, batch.count()),
-                    Inbound::Mica(_) => HereOnly::Dropped(DropReason::Long),
-                }
-            }
-            Decoded::Identity(header) => HereOnly::Identity(header),
-            Decoded::WrongVersion => HereOnly::WrongVersion,
-            Decoded::Dropped(reason) => HereOnly::Dropped(reason),
+        let here = match screen(&mut frame, &self.policy) {
+            Ok(reply_len_max) => return self.batch(frame, reply_len_max, now),
+            Err(here) => here,
         };
         match answer_here(&mut frame, here, &self.identity, &self.policy) {
             Ok(()) => hand_over(frame, &mut self.answered, &mut self.port, &mut self.counters),

@@ -136,6 +136,27 @@ pub(super) fn mica_result(operation: u8, result: ResultCode) -> ResultCode {
     }
 }
 
+/// Whether a datagram asks for the store: the longest answer that it may get.
+///
+/// # Errors
+/// What to do with a datagram that does not, or whose source may not get as many bytes as the shortest answer takes.
+pub(super) fn screen<F: Frame>(frame: &mut F, policy: &Policy) -> Result<usize, HereOnly> {
+    let reply_room = frame.reply_buf().len();
+    match Decoded::of(frame.payload()) {
+        Decoded::Requests(inbound) => {
+            let reply_len_max = inbound.reply_len_max(policy, frame.source().ip(), frame.payload().len(), reply_room);
+            match inbound {
+                _ if inbound.suffices(reply_len_max) => Ok(reply_len_max),
+                Inbound::Native { header, batch } => Err(HereOnly::NotProcessed(header, batch.count())),
+                Inbound::Mica(_) => Err(HereOnly::Dropped(DropReason::Long)),
+            }
+        }
+        Decoded::Identity(header) => Err(HereOnly::Identity(header)),
+        Decoded::WrongVersion => Err(HereOnly::WrongVersion),
+        Decoded::Dropped(reason) => Err(HereOnly::Dropped(reason)),
+    }
+}
+
 /// Answers a datagram that needs no store, in its own frame.
 ///
 /// # Errors

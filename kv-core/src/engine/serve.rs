@@ -8,7 +8,7 @@ use qp_wire::native::{self, FrameKind};
 use qp_wire::{DropReason, ResultCode, mica};
 
 use super::execute::{Answer, execute};
-use super::inbound::{Decoded, HereOnly, IdentityBytes, Inbound, answer_here, mica_result};
+use super::inbound::{Decoded, IdentityBytes, Inbound, answer_here, mica_result, screen};
 use super::lookahead::{Incoming, Lookahead};
 use super::outbound::transmit;
 use super::policy::Policy;
@@ -113,20 +113,9 @@ impl<'m, P: PacketPort> Serve<'m, P> {
     /// Answers or drops a frame that does not ask for the store, or lets it through.
     fn screen(&mut self, mut frame: P::Frame) -> Option<P::Frame> {
         self.counters.add(Counter::FramesReceived, 1);
-        let reply_room = frame.reply_buf().len();
-        let here = match Decoded::of(frame.payload()) {
-            Decoded::Requests(inbound) => {
-                let reply_len_max =
-                    inbound.reply_len_max(&self.policy, frame.source().ip(), frame.payload().len(), reply_room);
-                match inbound {
-                    _ if inbound.suffices(reply_len_max) => return Some(frame),
-                    Inbound::Native { header, batch } => HereOnly::NotProcessed(header, batch.count()),
-                    Inbound::Mica(_) => HereOnly::Dropped(DropReason::Long),
-                }
-            }
-            Decoded::Identity(header) => HereOnly::Identity(header),
-            Decoded::WrongVersion => HereOnly::WrongVersion,
-            Decoded::Dropped(reason) => HereOnly::Dropped(reason),
+        let here = match screen(&mut frame, &self.policy) {
+            Ok(_) => return Some(frame),
+            Err(here) => here,
         };
         match answer_here(&mut frame, here, &self.identity, &self.policy) {
             Ok(()) => {
