@@ -113,10 +113,7 @@ impl<'m, P: PacketPort> Serve<'m, P> {
     /// Answers or drops a frame that does not ask for the store, or lets it through.
     fn screen(&mut self, mut frame: P::Frame) -> Option<P::Frame> {
         self.counters.add(Counter::FramesReceived, 1);
-        let here = match screen(&mut frame, &self.policy) {
-            Ok(_) => return Some(frame),
-            Err(here) => here,
-        };
+        let Err(here) = screen(&mut frame, &self.policy) else { return Some(frame) };
         match answer_here(&mut frame, here, &self.identity, &self.policy) {
             Ok(()) => {
                 // At most a burst of answers for a burst of requests.
