@@ -60,8 +60,7 @@ impl Server {
         let control = free_port().map_err(prepare(place.path()))?;
         let file = |name: &str| place.path().join(name);
         let plan = plan_section(design, cores);
-        let network =
-            "[network]\nbase_port = 0\nframe_len_max = 1472\n[cores]\npin = false\n[log]\nlevel = \"error\"\n";
+        let network = "[network]\nbase_port = 0\n[cores]\npin = false\n[log]\nlevel = \"error\"\n";
         let table = format!("[table]\nmemory = \"{table_bytes} B\"\n");
         let section = |side: &str, key: &str| {
             format!("{plan}{network}{table}[counters]\nfile = {:?}\n[control]\n{key} = \"{control}\"\n", file(side))

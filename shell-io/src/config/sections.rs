@@ -223,7 +223,7 @@ impl Default for NetworkSection {
             address: Ipv4Addr::LOCALHOST,
             base_port: Bounded::default_of(7600),
             buffers: Bounded::default_of(512),
-            frame_len_max: Bounded::default_of(8972),
+            frame_len_max: Bounded::default_of(1472),
             allow: "127.0.0.0/8".parse().into_iter().collect(),
             open: false,
             administrators: Vec::new(),
