@@ -327,9 +327,7 @@ fn only_administrators_reset() {
     let small = "[table]\nmemory = \"8MiB\"\n";
     for (more, result) in [("", ResultCode::NotSupported), ("administrators = [\"127.0.0.1\"]\n", ResultCode::Success)]
     {
-        let mut setup = Setup::new(Design::Lat, small);
-        setup.common = setup.common.replace("[log]", &format!("{more}[log]"));
-        let server = setup.start();
+        let server = Setup::new(Design::Lat, &format!("{more}{small}")).start();
         let mut client = Client::new();
         store_keys(&mut client, &server);
         let endpoint = client.complete_identity(server.first_endpoint()).endpoint_of(&key);
