@@ -29,6 +29,9 @@ pub struct ClientConfig {
     pub address: SocketAddr,
     /// The name under which it writes. Each client has its own.
     pub writer: u8,
+    /// Whether the server knows it, and may answer with more bytes than were asked with. If not, it pads its frames
+    /// where its protocol has pads.
+    pub is_listed: bool,
     /// What its packets are.
     pub medium: Medium,
     /// The protocol that it speaks.
@@ -68,6 +71,13 @@ pub enum Anomaly {
     WrongFrame {
         /// The frame.
         frame_id: u32,
+    },
+    /// More bytes than an unlisted source may get for its request.
+    Amplified {
+        /// Length of the request's payload.
+        request_len: usize,
+        /// Length of the response's payload.
+        response_len: usize,
     },
     /// Bytes that are no response frame.
     Undecodable {
@@ -342,7 +352,9 @@ impl Client {
                 Request { key: self.keys.key(key), operation: operation_of(action, value, expected) }
             })
             .collect();
-        self.config.wire.encode(frame_id, now.0, &requests, self.config.payload_len_max)
+        let (payload, count) = self.config.wire.encode(frame_id, now.0, &requests, self.config.payload_len_max);
+        let pad_to = if self.config.is_listed { 0 } else { self.config.payload_len_max };
+        (self.config.wire.pad(payload, pad_to), count)
     }
 
     /// Sends a frame, again or for the first time.
@@ -370,19 +382,23 @@ impl Client {
         while let Some(packet) = self.network.receive(self.config.address) {
             received = true;
             let payload = self.config.medium.unwrap(self.config.address, &packet.bytes);
-            match payload.and_then(|payload| self.config.wire.decode(payload)) {
-                Some(reply) => self.take(&reply, now),
+            match payload.and_then(|payload| Some((self.config.wire.decode(payload)?, payload.len()))) {
+                Some((reply, len)) => self.take(&reply, len, now),
                 None => self.anomalies.push(Anomaly::Undecodable { len: packet.bytes.len() }),
             }
         }
         received
     }
 
-    fn take(&mut self, reply: &Reply, now: Tick) {
+    fn take(&mut self, reply: &Reply, response_len: usize, now: Tick) {
         let Some(frame) = self.in_flight.get(&reply.frame_id) else {
             self.counts.late += 1;
             return;
         };
+        let request_len = frame.payload.len();
+        if response_len > request_len && !self.config.is_listed {
+            self.anomalies.push(Anomaly::Amplified { request_len, response_len });
+        }
         let in_order = reply.answers.iter().enumerate().all(|(place, answer)| answer.index == place);
         let is_echo = reply.timestamp.is_none_or(|timestamp| timestamp == frame.sent.0);
         if reply.answers.len() != frame.operations.len() || !in_order || !is_echo {

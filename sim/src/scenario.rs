@@ -63,8 +63,9 @@ impl Scenario {
         let topology = Topology { host_cores: 3, dpu_cores: 2, spare_cores: 2, partitions: 6, concurrent_read: false };
         let ring = RingGeometry::new(4, 4_096).expect("valid sizes");
         let client = |index| ClientConfig {
-            address: client_address(index),
+            address: client_address(index, true),
             writer: index,
+            is_listed: true,
             medium: Medium::Datagrams,
             wire,
             frame_count_max: 8,
@@ -135,6 +136,14 @@ impl Scenario {
             }
         }
         scenarios
+    }
+
+    /// The scenario with clients that the server does not know.
+    pub fn with_strangers(mut self) -> Self {
+        for client in &mut self.clients {
+            (client.address, client.is_listed) = (client_address(client.writer, false), false);
+        }
+        self
     }
 
     /// Plays the scenario.
@@ -222,11 +231,15 @@ fn draw_server(random: &mut Random, frames: &FrameSizes) -> ServerConfig {
 }
 
 fn draw_client(random: &mut Random, frames: &FrameSizes, index: u8) -> ClientConfig {
+    let wire = *pick(random, frames.wires);
+    // MICA2's protocol has no pads, so its clients have to be known to get long values.
+    let is_listed = wire == Wire::Mica || random.below(2) == 0;
     ClientConfig {
-        address: client_address(index),
+        address: client_address(index, is_listed),
         writer: index,
+        is_listed,
         medium: Medium::Datagrams,
-        wire: *pick(random, frames.wires),
+        wire,
         frame_count_max: random.within(1..=8) as usize,
         batch_count_max: *pick(random, &[1, 4, 16, 64]),
         payload_len_max: frames.payload_len_max,

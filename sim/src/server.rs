@@ -106,8 +106,11 @@ impl Memory {
     }
 }
 
-/// Where clients come from; answers to them may be longer than their requests.
+/// Where listed clients come from; answers to them may be longer than their requests.
 const CLIENT_NETWORK: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 0);
+
+/// Where clients come from that get no more bytes than they send.
+const OTHER_NETWORK: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 0);
 
 const SECRET: Secret = Secret { k0: 0x0123_4567_89AB_CDEF, k1: 0xFEDC_BA98_7654_3210 };
 
@@ -482,9 +485,9 @@ fn endpoint_address(index: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], index as u16))
 }
 
-/// The address of a client.
-pub fn client_address(index: u8) -> SocketAddr {
-    let [a, b, c, _] = CLIENT_NETWORK.octets();
+/// The address of a client, which the server knows or does not.
+pub fn client_address(index: u8, is_listed: bool) -> SocketAddr {
+    let [a, b, c, _] = if is_listed { CLIENT_NETWORK.octets() } else { OTHER_NETWORK.octets() };
     SocketAddr::from(([a, b, c, index], 1_000 + u16::from(index)))
 }
 

@@ -64,6 +64,18 @@ impl Wire {
         }
     }
 
+    /// The frame, padded to `len` bytes if the protocol has pads.
+    pub fn pad(self, mut payload: Vec<u8>, len: usize) -> Vec<u8> {
+        let unpadded = payload.len();
+        if self == Self::Native && unpadded < len {
+            // A pad has two bytes at least.
+            payload.resize(len + 1, 0);
+            let padded = native::pad(&mut payload, unpadded, len).unwrap_or(unpadded);
+            payload.truncate(padded);
+        }
+        payload
+    }
+
     /// The answers in a payload, or `None` if it is no response.
     pub fn decode(self, payload: &[u8]) -> Option<Reply> {
         match self {
@@ -163,6 +175,20 @@ mod tests {
         let frame = native::RequestFrame::decode(&native_payload).expect("a valid frame");
         assert!(matches!(frame.body, native::RequestBody::Batch(batch) if batch.count() == 14));
         assert_eq!(mica::RequestFrame::decode(&mica_payload).map(|frame| frame.count()), Ok(10));
+    }
+
+    #[test]
+    fn a_padded_frame_asks_for_the_same() {
+        let request = Request { key: b"key", operation: Operation::Get };
+        let (payload, _) = Wire::Native.encode(5, 6, &[request], 1_472);
+        let padded = Wire::Native.pad(payload.clone(), 100);
+        assert_eq!(padded.len(), 100);
+        let count = |payload: &[u8]| match native::RequestFrame::decode(payload).expect("a valid frame").body {
+            native::RequestBody::Batch(batch) => batch.count(),
+            native::RequestBody::Identity => 0,
+        };
+        assert_eq!((count(&payload), count(&padded)), (1, 1));
+        assert_eq!(Wire::Mica.pad(payload.clone(), 100), payload);
     }
 
     #[test]

@@ -63,3 +63,12 @@ fn a_full_cache_forgets_and_says_how_much() {
     assert_eq!(report.total(Counter::InsufficientSpace), 0);
     assert!(report.total(Counter::Evicted) > 100);
 }
+
+#[test]
+fn strangers_are_served_and_get_no_more_bytes_than_they_send() {
+    // A MICA2 frame that asks for one value of 8 bytes is as long as its answer; a native frame is padded.
+    for mut scenario in Scenario::all_calm(Design::CpuOnly) {
+        scenario.value_len_max = if scenario.clients[0].wire == Wire::Mica { 8 } else { 200 };
+        balance::check(&scenario.with_strangers());
+    }
+}

@@ -73,3 +73,12 @@ fn what_fits_no_slot_does_not_stop_the_others() {
     assert!(dropped > 0);
     assert_eq!(dropped, report.clients.iter().map(|client| client.frames_given_up).sum::<u64>());
 }
+
+#[test]
+fn strangers_are_served_and_get_no_more_bytes_than_they_send() {
+    // A MICA2 frame that asks for one value of 8 bytes is as long as its answer; a native frame is padded.
+    for mut scenario in Scenario::all_calm(Design::Lat) {
+        scenario.value_len_max = if scenario.clients[0].wire == Wire::Mica { 8 } else { 200 };
+        balance::check(&scenario.with_strangers());
+    }
+}
