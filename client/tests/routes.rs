@@ -94,12 +94,14 @@ fn an_endpoint_may_have_an_address_of_its_own() {
 fn requests_of_moved_partitions_follow_them() {
     let mut world = World::connected(&config(1), vec![server(&[7600, 7601])]);
     ask_all(&mut world, 100, SET);
+    // A server that has just told who it is would not be asked again so soon.
+    world.run_for(Duration::from_millis(100));
     let spec = &mut world.servers[0].spec;
     spec.owners.reverse();
     spec.epoch += 1;
     ask_all(&mut world, 100, Operation::Get);
     let statistics = *world.session.statistics();
-    assert!(statistics.refusals > 0);
+    assert_eq!(statistics.refusals, 100, "each was rejected once, and then waited for the news");
     assert_eq!(statistics.identities, 2);
     ask_all(&mut world, 100, Operation::Get);
     assert_eq!(world.session.statistics().refusals, statistics.refusals, "now the way is known");
@@ -160,6 +162,43 @@ fn an_increment_that_died_with_its_server_ends_as_unknown_when_the_server_is_bac
 }
 
 #[test]
+fn requests_to_an_endpoint_that_is_gone_move_to_those_that_are_there() {
+    let mut world = World::connected(&config(1), vec![server(&[7700, 7701])]);
+    world.servers[0].spec.endpoints = vec![Endpoint::new(0, [0; 4], 7702), Endpoint::new(1, [0; 4], 7703)];
+    world.servers[0].spec.epoch += 1;
+    world.submit(b"k", SET, 1).expect("room in the window");
+    world.submit(b"n", Operation::Increment { delta: 1 }, 2).expect("room in the window");
+    world.finish();
+    world.ends.sort_by_key(|end| end.tag);
+    assert_eq!(world.ends[0].outcome, DONE);
+    assert_eq!(world.ends[1].outcome, Outcome::Unknown);
+    assert!(world.ends.iter().all(|end| end.latency < Duration::from_millis(500)), "{:?}", world.ends);
+}
+
+#[test]
+fn an_add_that_moves_to_the_next_life_of_its_server_may_meet_itself_there() {
+    // The news come before it would be sent again anyway.
+    let resend_after = Duration::from_millis(400);
+    let config = Config { resend_after_min: resend_after, resend_after_max: resend_after, ..config(1) };
+    let mut world = World::connected(&config, vec![server(&[7600])]);
+    world.is_dead[0] = true;
+    world.submit(b"other", Operation::Get, 0).expect("room in the window");
+    world.submit(b"another", Operation::Get, 0).expect("room in the window");
+    world.run_for(Duration::from_millis(1250));
+    world.is_dead[0] = false;
+    world.servers[0].spec.server_id = 2;
+    world.submit(b"k", Operation::Add { value: b"v", ttl: None }, 1).expect("room in the window");
+    world.session.flush(world.now);
+    let request = world.session.departure(world.now).map(|departure| departure.payload.to_vec()).expect("a frame");
+    world.session.departed(world.now);
+    assert!(world.servers[0].answer(7600, &request).is_some(), "executed, and the answer is lost");
+    world.finish();
+    let end = world.ends.iter().find(|end| end.tag == 1).expect("every request ends");
+    assert_eq!(end.outcome, Outcome::Unknown);
+    assert!(end.latency < resend_after, "{:?}", end.latency);
+}
+
+#[test]
 fn an_increment_of_a_server_that_only_changed_keeps_waiting_for_its_answer() {
     let mut world = World::connected(&config(1), vec![server(&[7600])]);
     world.servers[0].items.insert(b"n".to_vec(), (vec![0; 8], u64::MAX));
@@ -208,6 +247,32 @@ fn requests_may_be_submitted_before_the_server_is_known() {
     world.finish();
     assert!(world.ends.iter().all(|end| end.outcome == DONE));
     assert_eq!(world.ends.len(), 100);
+}
+
+#[test]
+fn requests_that_wait_for_company_follow_their_server_too() {
+    let mut world = World::new(&config(1), vec![server(&[7600, 7601])], 3);
+    world.submit(b"k", SET, 1).expect("room in the window");
+    let limit = world.now.after(Duration::from_secs(1));
+    while world.session.servers().count() == 0 {
+        world.step(limit);
+    }
+    world.finish();
+    assert_eq!(world.ends[0].outcome, DONE);
+}
+
+/// 2200 lives with 32 endpoints each are more endpoints than a session can number.
+#[test]
+fn a_server_may_move_without_end() {
+    let mut world = World::connected(&config(1), vec![server(&[7600])]);
+    for life in 0..2200_u16 {
+        let spec = &mut world.servers[0].spec;
+        spec.server_id += 1;
+        let [high, low] = life.to_be_bytes();
+        spec.endpoints = (0..31).map(|label| Endpoint::new(label + 1, [172, high, low, label], 1)).collect();
+        spec.endpoints.push(Endpoint::new(0, [0; 4], 8000 + life));
+        assert_eq!(world.ask(b"k", SET).outcome, DONE, "life {life}");
+    }
 }
 
 #[test]

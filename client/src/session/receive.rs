@@ -7,7 +7,6 @@ use qp_wire::native::{ResponseBody, ResponseFrame};
 use qp_wire::{Opcode, ResultCode};
 
 use super::Session;
-use super::flight::Tries;
 use super::moving::Again;
 use super::pending::Status;
 use super::server::Allowance;
@@ -108,32 +107,32 @@ impl Session {
             server.ask.doubt(now);
         }
         if findings.again {
-            self.refused(now, index, findings.progress, on_answer);
+            self.refused(now, index, findings, on_answer);
         } else {
             self.flights.free_if_empty(index);
         }
     }
 
-    /// Sends the refused requests of a flight again: at once when the server just had no room for all answers, later
-    /// when it took none of them.
-    fn refused<F>(&mut self, now: Moment, index: u16, progress: bool, on_answer: &mut F)
+    /// Sends the refused requests of a flight again: at once when the server may just have had no room for all answers,
+    /// later when it keeps taking none of them. Those that went to the wrong endpoint wait, too; when the server tells
+    /// where they belong, they go there at once.
+    fn refused<F>(&mut self, now: Moment, index: u16, findings: Findings, on_answer: &mut F)
     where
         F: FnMut(Answer<'_>),
     {
         let bounds = Bounds { min: self.config.resend_after_min, max: self.config.resend_after_max };
         let Some(flight) = self.flights.get(index) else { return };
-        let before = flight.tries();
-        if progress {
-            let before = Tries { strikes: 0, ..before };
-            return self.move_on(now, index, Again { before, not_before: now });
-        }
-        if before.strikes >= self.config.attempts_max {
+        let mut before = flight.tries();
+        if findings.progress {
+            before.strikes = 0;
+        } else if before.strikes >= self.config.attempts_max {
             return self.give_up(now, index, |_| true, on_answer);
         }
         // The first refusal may be for want of room in the answer, which a pad mends.
-        let not_before = match before.strikes.checked_sub(2) {
-            None => now,
-            Some(pauses_before) => now.after(self.peers.resend_after(flight.peer, pauses_before, bounds)),
+        let not_before = if !findings.rejected && before.strikes <= 1 {
+            now
+        } else {
+            now.after(self.peers.resend_after(flight.peer, before.strikes.saturating_sub(2), bounds))
         };
         self.move_on(now, index, Again { before, not_before });
     }
