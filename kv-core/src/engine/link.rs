@@ -55,6 +55,7 @@ pub enum Fault {
 /// A queue pair's end at work.
 #[derive(Debug)]
 pub(super) struct Link<D: DmaEngine, W> {
+    side: Side,
     end: QueuePairEnd<D, W>,
     sender: SlotSender,
     receiver: SlotReceiver,
@@ -72,6 +73,7 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
         let response = (end.geometry.response, response_ring(end.id, end.epoch));
         let (out, back) = if side == Side::Dpu { (request, response) } else { (response, request) };
         Self {
+            side,
             sender: SlotSender::new(out.0, out.1),
             receiver: SlotReceiver::new(back.0, back.1),
             end,
@@ -240,7 +242,7 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
         match received {
             Received::Slot(slot) => {
                 counters.add(Counter::BatchesReceived, 1);
-                if self.sender.credit(slot.credit).is_err() {
+                if self.sender.credit(slot.credit).is_err() || self.is_unasked() {
                     self.give_up(Fault::Credit);
                     return None;
                 }
@@ -252,6 +254,11 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
             }
             Received::Empty => None,
         }
+    }
+
+    /// Whether the host has answered more slots than it was sent (rule W-Q-8). Nobody could tell what for.
+    fn is_unasked(&self) -> bool {
+        self.side == Side::Dpu && self.sent().wrapping_sub(self.taken()) > self.end.geometry.response.slot_count()
     }
 
     /// Gives the queue pair up when its next slot has been torn for too long.

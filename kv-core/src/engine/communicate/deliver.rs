@@ -101,47 +101,60 @@ impl<P: PacketPort> Delivery<'_, P> {
         }
         let (mut frame, _) = self.flight.frames.pop_front()?;
         self.counters.add(Counter::Requests, count as u64);
-        match write_reply(frame.reply_buf(), FrameKind::BatchResponse, header, batch.bytes()) {
-            Some(len) => {
-                frame.set_reply(len);
-                hand_over(frame, self.answered, self.port, self.counters);
-            }
-            None => self.counters.drops.count(DropReason::Long),
-        }
-        Some(())
+        // The host was told how long the answer may be, and is not believed.
+        let len_max = self.reply_len_max(&mut frame);
+        let reply = frame.reply_buf().get_mut(..len_max).unwrap_or_default();
+        let len = write_reply(reply, FrameKind::BatchResponse, header, batch.bytes());
+        self.finish(frame, len)
     }
 
     fn deliver_shared_run(&mut self, batch: ResponseBatch<'_>) -> Option<()> {
         let mut left = batch.count();
         let mut responses = batch.iter();
         while left > 0 {
-            let (frame, waits_for) = self.flight.frames.pop_front()?;
-            match waits_for {
-                WaitsFor::Mica { count } => {
-                    left = left.checked_sub(count)?;
-                    self.answer_mica(frame, &mut responses)?;
-                }
-                WaitsFor::Native { header, count, is_gathered: true } => {
-                    left = left.checked_sub(count)?;
-                    self.answer_native(frame, header, count, &mut responses)?;
-                }
+            let waits_for = self.flight.frames.front()?.1;
+            let count = match waits_for {
+                WaitsFor::Mica { count } | WaitsFor::Native { count, is_gathered: true, .. } => count,
                 WaitsFor::Native { is_gathered: false, .. } => return None,
-            }
+            };
+            left = left.checked_sub(count)?;
+            let (mut frame, _) = self.flight.frames.pop_front()?;
+            self.counters.add(Counter::Requests, count as u64);
+            let len = match waits_for {
+                WaitsFor::Mica { .. } => self.answer_mica(&mut frame, &mut responses),
+                WaitsFor::Native { header, .. } => self.answer_native(&mut frame, header, count, &mut responses),
+            };
+            self.finish(frame, len)?;
         }
         Some(())
     }
 
+    /// Hands an answered frame over. Without an answer the host has broken its word, and the frame goes the way of all
+    /// others in flight.
+    fn finish(&mut self, mut frame: P::Frame, len: Option<usize>) -> Option<()> {
+        let Some(len) = len else {
+            self.counters.drops.count(DropReason::Epoch);
+            return None;
+        };
+        frame.set_reply(len);
+        hand_over(frame, self.answered, self.port, self.counters);
+        Some(())
+    }
+
+    /// The longest answer that a frame's source may get.
+    fn reply_len_max(&self, frame: &mut P::Frame) -> usize {
+        let room = frame.reply_buf().len();
+        self.policy.reply_len(frame.source().ip(), frame.payload().len(), room)
+    }
+
     fn answer_native(
         &mut self,
-        mut frame: P::Frame,
+        frame: &mut P::Frame,
         header: FrameHeader,
         count: usize,
         responses: &mut ResponseIter<'_>,
-    ) -> Option<()> {
-        let source = frame.source().ip();
-        let room = frame.reply_buf().len();
-        let len_max = self.policy.reply_len(source, frame.payload().len(), room);
-        self.counters.add(Counter::Requests, count as u64);
+    ) -> Option<usize> {
+        let len_max = self.reply_len_max(frame);
         let reply = frame.reply_buf().get_mut(..len_max)?;
         native::encode_header(reply, FrameKind::BatchResponse, 0, header)?;
         let mut writer = ResponseWriter::new(reply.get_mut(native::HEADER_LEN..)?, self.columns, count)?;
@@ -161,23 +174,17 @@ impl<P: PacketPort> Delivery<'_, P> {
                 },
             }
         }
-        let len = native::HEADER_LEN + writer.finish();
-        frame.set_reply(len);
-        hand_over(frame, self.answered, self.port, self.counters);
-        Some(())
+        Some(native::HEADER_LEN + writer.finish())
     }
 
-    fn answer_mica(&mut self, mut frame: P::Frame, responses: &mut ResponseIter<'_>) -> Option<()> {
+    fn answer_mica(&mut self, frame: &mut P::Frame, responses: &mut ResponseIter<'_>) -> Option<usize> {
         let request = mica::RequestFrame::decode(frame.payload()).ok()?;
         let request_len = frame.payload().len();
         let response_len_min = request.response_len_min();
         // The response takes the request's place, so what it must repeat is put aside first.
         let heads: Vec<mica::ResponseHead, { mica::ENTRY_COUNT_MAX }> =
             request.requests().map(|request| request.head()).collect();
-        let source = frame.source().ip();
-        let room = frame.reply_buf().len().min(mica::PAYLOAD_LEN_MAX.max(request_len));
-        let len_max = self.policy.reply_len(source, request_len, room);
-        self.counters.add(Counter::Requests, heads.len() as u64);
+        let len_max = self.reply_len_max(frame).min(mica::PAYLOAD_LEN_MAX.max(request_len));
         let mut writer = mica::ResponseWriter::new(frame.reply_buf().get_mut(..len_max)?, response_len_min)?;
         for head in heads {
             let response = responses.next()?;
@@ -187,9 +194,6 @@ impl<P: PacketPort> Delivery<'_, P> {
                 writer.push(head, ResultCode::NotProcessed, None).ok()?;
             }
         }
-        let len = writer.finish();
-        frame.set_reply(len);
-        hand_over(frame, self.answered, self.port, self.counters);
-        Some(())
+        Some(writer.finish())
     }
 }
