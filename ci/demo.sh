@@ -22,9 +22,15 @@ with open(sys.argv[1]) as file:
     runs = json.load(file)["runs"]
 
 designs = {"cpu-only", "dpu-only", "lat", "sav", "dual", "shrd"}
+# What scripts of users may rely on.
+fields = (
+    "design workload distribution ops seconds mops latency_us host_cpu_ns_per_op dpu_cpu_ns_per_op "
+    "qp_request_bytes_per_op qp_response_bytes_per_op dma_copies_per_op hits misses lost errors"
+).split()
 failures = [f"design {design} is not in the report" for design in sorted(designs - {run["design"] for run in runs})]
 for run in runs:
     name = f"{run['design']} {run['workload']}"
+    failures += [f"{name}: no {field}" for field in fields if field not in run]
     if run["ops"] <= 0:
         failures.append(f"{name}: no operation was completed")
     if run["hits"] <= 0:

@@ -14,14 +14,20 @@ if ! cargo +nightly --version >/dev/null 2>&1; then
     exit 77
 fi
 
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/fuzz
+
 mapfile -t targets < <(cargo +nightly fuzz list)
 if ((${#targets[@]} == 0)); then
     echo "fuzz-smoke: there is no target" >&2
     exit 1
 fi
+# What is found lands in a scratch directory, so that the corpus of the repository grows by decision only.
+found=$(mktemp -d)
+trap 'rm -rf "$found"' EXIT
+cargo +nightly fuzz build --features libfuzzer
 for target in "${targets[@]}"; do
-    # What is found lands in a scratch directory first, so that the corpus of the repository grows by decision only.
-    found=$(mktemp -d)
-    cargo +nightly fuzz run "$target" "$found" "fuzz/corpus/$target" -- -max_total_time="$seconds"
-    rm -rf "$found"
+    mkdir "$found/$target"
+    cargo +nightly fuzz run --features libfuzzer "$target" "$found/$target" "fuzz/corpus/$target" -- \
+        -max_total_time="$seconds" -print_final_stats=1 -verbosity=0
 done
+echo "fuzz-smoke: ${#targets[@]} targets found nothing"
