@@ -14,7 +14,7 @@ if ! cargo +nightly --version >/dev/null 2>&1; then
     exit 77
 fi
 
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/fuzz
+options=(--features libfuzzer --target-dir "${CARGO_TARGET_DIR:-target}/fuzz")
 
 mapfile -t targets < <(cargo +nightly fuzz list)
 if ((${#targets[@]} == 0)); then
@@ -24,10 +24,10 @@ fi
 # What is found lands in a scratch directory, so that the corpus of the repository grows by decision only.
 found=$(mktemp -d)
 trap 'rm -rf "$found"' EXIT
-cargo +nightly fuzz build --features libfuzzer
+cargo +nightly fuzz build "${options[@]}"
 for target in "${targets[@]}"; do
     mkdir "$found/$target"
-    cargo +nightly fuzz run --features libfuzzer "$target" "$found/$target" "fuzz/corpus/$target" -- \
+    cargo +nightly fuzz run "${options[@]}" "$target" "$found/$target" "fuzz/corpus/$target" -- \
         -max_total_time="$seconds" -print_final_stats=1 -verbosity=0
 done
 echo "fuzz-smoke: ${#targets[@]} targets found nothing"
