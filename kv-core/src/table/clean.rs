@@ -1,11 +1,21 @@
 //! Making room in the log: what becomes of the items that its head passes.
 //!
-//! The module head of `table` derives how much a store has to clean, and that it suffices.
+//! The items at the head are the oldest. One that no entry leads to is dead, whatever killed it: nobody keeps a list of
+//! dead items, their bucket is looked at when their turn comes. In store mode the living are appended again, so that
+//! the log turns round; what it costs is in proportion to what is stored. The module head of `table` derives how much a
+//! store has to clean, and that it suffices.
 
 use super::index::{Found, Place, moved_entry};
 use super::item::{Item, ItemHeader};
 use super::layout::CLEANING_RATIO;
+use super::words::LINE_WORDS;
 use super::{Millis, Mode, Table};
+
+/// Items at the head whose buckets are fetched before they are passed, and lines of the log behind them. With a million
+/// items of 8 and 100 bytes at the limit of a store (AMD EPYC, 4 KiB pages), replacing values is twice as fast as
+/// without; more of either does not help.
+const ITEMS_AHEAD: usize = 8;
+const LINES_AHEAD: usize = 4;
 
 impl Table<'_> {
     /// Makes the log ready to take an item of `words`. In store mode this succeeds whenever live items are within
@@ -26,6 +36,7 @@ impl Table<'_> {
         if enough(self) {
             return;
         }
+        self.prefetch_ahead();
         let budget = CLEANING_RATIO * words;
         let mut passed_words = 0;
         while passed_words < budget && !enough(self) {
@@ -33,6 +44,27 @@ impl Table<'_> {
                 Some(words) => passed_words += words,
                 None => return,
             }
+        }
+    }
+
+    /// Fetches the buckets of the next items at the head, and some of the log behind these.
+    ///
+    /// Each item that is passed needs its bucket, which is anywhere, and the header of one is needed to find the next.
+    /// What is fetched now and not reached by this store serves the next one.
+    fn prefetch_ahead(&self) {
+        let (mut at, mut left) = (self.log.head(), self.log.used());
+        for _ in 0..ITEMS_AHEAD {
+            let header = ItemHeader::from_word(self.words().load(at));
+            let words = if header.is_filler() { self.log.rest(at) } else { header.words() };
+            if words >= left {
+                return;
+            }
+            self.words().prefetch(self.layout().chain(header.placement_low()));
+            at = self.log.behind(at, words);
+            left -= words;
+        }
+        for line in 0..LINES_AHEAD {
+            self.words().prefetch(at + line * LINE_WORDS);
         }
     }
 
@@ -64,7 +96,7 @@ impl Table<'_> {
         Some(words)
     }
 
-    /// Appends a live item again.
+    /// Appends a live item again. It is in the log twice until its entry has changed, so that a kill loses nothing.
     fn move_to_tail(&mut self, found: &Found) -> Option<()> {
         let words = self.words();
         let item_words = found.item.header.words();

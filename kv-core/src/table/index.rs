@@ -21,8 +21,8 @@ use super::words::{LINE_WORDS, Words};
 use crate::hash::{Key, Placement};
 use crate::sync::{AtomicU64, Ordering, fence};
 
-/// The most overflow buckets of one chain. With a mean of 5 items in buckets of 7, random placement exceeds
-/// 7 × (1 + 4) = 35 never (Poisson: once in 10^17 buckets); who wants more has chosen the keys.
+/// The most overflow buckets of one chain, for 7 × (1 + 4) = 35 items. With a mean of 5, random placement has more in
+/// one chain of 3 × 10^18 (Poisson); who gets there has chosen the keys.
 pub(super) const CHAIN_OVERFLOW_MAX: usize = 4;
 
 const LINK: u64 = 0xffff_ffff;

@@ -148,3 +148,39 @@ pub(super) const fn tag(placement: Placement) -> u64 {
     let tag = placement.to_bits() >> 48;
     if tag == 0 { 1 } else { tag }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::tests::key;
+    use super::*;
+
+    #[test]
+    fn a_header_is_that_of_its_key_alone() {
+        let header = ItemHeader::new(&key(b"name"), 1000, true).expect("within the limits");
+        assert!(header.may_be(&key(b"name")) && !header.may_be(&key(b"nome")));
+        for bit in 0..64 {
+            let other = ItemHeader::from_word(header.to_word() ^ 1 << bit);
+            let is_of_key = !(8..32).contains(&bit);
+            assert_eq!(other.may_be(&key(b"name")), !is_of_key, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn parts_of_an_item_follow_each_other() {
+        for (has_expiry, key_at) in [(false, 101), (true, 102)] {
+            let header = ItemHeader::new(&key(b"nine byte"), 17, has_expiry).expect("within the limits");
+            let item = Item { at: 100, header };
+            assert_eq!((header.key_len(), header.value_len(), header.has_expiry()), (9, 17, has_expiry));
+            assert_eq!((item.expiry_at(), item.key_at(), item.value_at()), (101, key_at, key_at + 2));
+            assert_eq!(item.at + header.words(), key_at + 2 + 3);
+        }
+    }
+
+    #[test]
+    fn no_tag_looks_like_an_empty_entry() {
+        let mut names = (0u32..1_000_000).map(u32::to_le_bytes);
+        let is_zero = |name: &[u8; 4]| key(name).placement().to_bits() >> 48 == 0;
+        let name = names.find(is_zero).expect("one in 65536");
+        assert_eq!(tag(key(&name).placement()), 1);
+    }
+}

@@ -44,7 +44,7 @@ const BUCKETS_PER_OVERFLOW: usize = 4;
 /// A few more, since in a small index the overfilled share varies.
 const OVERFLOW_EXTRA: usize = 8;
 
-/// The smallest share of the log that an item may be large: 1/64. The limit for live items follows from it, see
+/// An item takes at most this part of the log. The limit for live items follows from it, see
 /// [`Layout::live_words_max`].
 const ITEMS_PER_LOG_MIN: usize = 64;
 

@@ -1,4 +1,9 @@
 //! What every storing operation comes down to: make room, write the item, make it reachable.
+//!
+//! The order is what the promises rest on. Whatever can be refused is refused first, so that a refused store changes
+//! nothing that a client can see. Then room is made, which may move the present item or, in a cache, drop it. Then the
+//! new item is written where no entry leads, and one store of one word, the entry, takes it live and the old one out.
+//! The old item's words stay as they are until the log's head has passed them.
 
 use super::index::{Found, Place, entry};
 use super::item::{Item, ItemHeader, NEVER};
@@ -34,7 +39,8 @@ impl Table<'_> {
         self.append_item(key, header, value, expiry, found, now)
     }
 
-    /// Replaces a value in place, if that is one store of one word.
+    /// Replaces a value in place, if that is one store of one word. Two words, even if only the expiry is the other one,
+    /// could be found half replaced after a kill.
     fn overwrite(&self, item: Item, value: &[u8], expiry: u64) -> bool {
         let same_shape = item.header.value_len() == value.len() && self.look().expiry(item) == expiry;
         if !same_shape || value.len() > WORD_LEN {
@@ -133,6 +139,7 @@ impl Table<'_> {
         self.index.vacancy(chain)
     }
 
+    /// Takes the expired items of a chain out. Without any item that expires, nobody has to look.
     fn expire_chain(&mut self, chain: usize, now: Millis) {
         if self.counts.expiring == 0 {
             return;
