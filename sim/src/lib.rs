@@ -10,8 +10,8 @@
 //! * [`link`], [`port`], [`raw_port`], [`medium`]: the network, and its two kinds of ports and packets.
 //! * [`window`], [`dma`]: memory that the peer writes, and the copy engine that does so.
 //! * [`world`]: actors, and whose turn it is.
-//! * [`server`], [`scenario`], [`report`]: all roles of a design at work, a run of them, and its verdict.
-//! * [`balance`]: what must add up when nothing goes wrong.
+//! * [`node`], [`server`], [`scenario`], [`report`]: all roles of a design at work, a run of them, and its verdict.
+//! * [`balance`], [`dialogue`]: what must add up when nothing goes wrong, and one frame at a time.
 //! * [`workload`], [`directory`], [`wire`], [`client`]: what is asked, where, how, and by whom.
 //! * [`value`], [`history`]: values that tell who wrote them, and whether what clients saw is possible.
 
@@ -21,12 +21,14 @@ pub mod balance;
 mod bus;
 pub mod client;
 pub mod clock;
+pub mod dialogue;
 pub mod directory;
 pub mod dma;
 pub mod fault;
 pub mod history;
 pub mod link;
 pub mod medium;
+pub mod node;
 pub mod physics;
 pub mod pool;
 pub mod port;

@@ -69,7 +69,16 @@ struct Inbox {
     /// By when they arrive, then by when they were sent.
     arriving: BTreeMap<(Tick, u64), Packet>,
     waiting: VecDeque<Packet>,
-    received: u64,
+    traffic: Traffic,
+}
+
+/// Packets of one address since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Received there.
+    pub received: u64,
+    /// Sent from there.
+    pub sent: u64,
 }
 
 impl Network {
@@ -105,6 +114,9 @@ impl Network {
         let faults = state.physics.faults().clone();
         let plan = faults.plan().link;
         state.counts.sent += 1;
+        if let Some(inbox) = state.inboxes.get_mut(&from) {
+            inbox.traffic.sent += 1;
+        }
         state.physics.trace().add(state.physics.now(), Event::PacketSent, [port_of(from), port_of(to)], bytes);
         let packet = Packet { from, bytes: bytes.to_vec() };
         let mut copies = 0;
@@ -129,15 +141,15 @@ impl Network {
             }
         }
         let packet = inbox.waiting.pop_front()?;
-        inbox.received += 1;
+        inbox.traffic.received += 1;
         state.counts.received += 1;
         state.physics.trace().add(now, Event::PacketReceived, [port_of(packet.from), port_of(address)], &packet.bytes);
         Some(packet)
     }
 
-    /// How many packets were received at an address since it was opened.
-    pub fn received_count(&self, address: SocketAddr) -> u64 {
-        self.shared.borrow().inboxes.get(&address).map_or(0, |inbox| inbox.received)
+    /// How many packets an address has received and sent since it was opened.
+    pub fn traffic(&self, address: SocketAddr) -> Traffic {
+        self.shared.borrow().inboxes.get(&address).map(|inbox| inbox.traffic).unwrap_or_default()
     }
 
     /// What became of all packets.

@@ -33,12 +33,18 @@ pub enum Failure {
         /// How many frames.
         count: usize,
     },
-    /// A core received other frames than it answered and dropped.
+    /// A core answered and dropped other frames than it received, or sent others than it says.
     FramesUncounted {
         /// The core.
         core: (Side, CoreId),
-        /// Frames received, transmitted and dropped.
-        counts: [u64; 3],
+        /// Packets that its port took from the network.
+        received: u64,
+        /// Packets that its port gave to the network.
+        sent: u64,
+        /// Frames that it says it has sent.
+        transmitted: u64,
+        /// Frames that it says it has dropped.
+        dropped: u64,
     },
     /// The network delivered other packets than were sent, lost and doubled.
     PacketsUncounted(LinkCounts),

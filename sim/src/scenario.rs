@@ -171,9 +171,9 @@ struct FrameSizes {
     payload_len_max: usize,
     /// Two values and a key fit a frame: COMPARE_AND_SET has as many.
     value_len_max: usize,
-    /// Shortest slots that hold any frame, in units of 1 KiB.
-    slot_kib_min: u64,
-    slot_kib_max: u64,
+    /// Shortest slots that hold any frame and its answer.
+    slot_len_min: u64,
+    slot_len_max: u64,
     /// Protocols whose clients can read any value.
     wires: &'static [Wire],
 }
@@ -182,15 +182,15 @@ impl FrameSizes {
     const ETHERNET: Self = Self {
         payload_len_max: 1_472,
         value_len_max: 550,
-        slot_kib_min: 2,
-        slot_kib_max: 16,
+        slot_len_min: 1_728,
+        slot_len_max: 16_384,
         wires: &[Wire::Native, Wire::Mica],
     };
     const JUMBO: Self = Self {
         payload_len_max: DATAGRAM_LEN_MAX,
         value_len_max: 3_000,
-        slot_kib_min: 10,
-        slot_kib_max: 64,
+        slot_len_min: 9_216,
+        slot_len_max: 65_536,
         wires: &[Wire::Native],
     };
 }
@@ -211,8 +211,8 @@ fn draw_server(random: &mut Random, frames: &FrameSizes) -> ServerConfig {
         concurrent_read: random.below(2) == 0,
     };
     let mut ring = || {
-        let slot_kib = random.within(frames.slot_kib_min..=frames.slot_kib_max) as u32;
-        RingGeometry::new(1 << random.below(4), 1_024 * slot_kib).expect("valid sizes")
+        let lines = random.within(frames.slot_len_min / 64..=frames.slot_len_max / 64);
+        RingGeometry::new(1 << random.below(4), 64 * lines as u32).expect("valid sizes")
     };
     let (request, response) = (ring(), ring());
     let way = *pick(random, &[ResponseWay::Push, ResponseWay::Pull]);
@@ -222,7 +222,8 @@ fn draw_server(random: &mut Random, frames: &FrameSizes) -> ServerConfig {
         flush: FlushPolicy { len: random.within(256..=2_048) as usize, ticks: random.within(0..=50 * US) },
         copy_count_max: random.within(2..=16) as usize,
         port: PortGeometry { frame_len: frames.payload_len_max + 28, frame_count: random.within(4..=128) as usize },
-        reply_len_max: frames.payload_len_max,
+        // Long enough for the longest value and no longer than a frame.
+        reply_len_max: random.within(frames.value_len_max as u64 + 64..=frames.payload_len_max as u64) as usize,
         table_len: 512 * 1_024,
         mode: Mode::Store,
         torn_ns: random.within(MS..=5 * MS),

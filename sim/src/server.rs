@@ -12,47 +12,25 @@ use arch::Tick;
 use kv_core::counters::Counters;
 use kv_core::design::{Access, CoreId, Plan, QueuePairId, Role, Side};
 use kv_core::dma::Window;
-use kv_core::engine::{Communicate, Engine, Fault, FlushPolicy, Policy, Prefix, Process, QueuePairEnd, Serve};
+use kv_core::engine::{Communicate, Fault, FlushPolicy, Policy, Prefix, Process, QueuePairEnd, Serve};
 use kv_core::hash::Secret;
 use kv_core::partition::{Partition, Store};
 use kv_core::ring::{self, QueuePairGeometry, ResponseWay};
 use kv_core::sync::AtomicU64;
 use kv_core::table::{ITEM_LEN_HINT_DEFAULT, Mode, Table, TableConfig, TableReader};
 
-use crate::client::Client;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::dma::{DmaGeometry, SimDma};
 use crate::fault::FaultClass;
 use crate::link::Network;
 use crate::medium::ServerPort;
+use crate::node::{Core, Node};
 use crate::physics::Physics;
 use crate::port::PortGeometry;
 use crate::seed::Random;
 use crate::window::SimWindow;
-use crate::world::{Actor, ActorId, Progress, World};
-
-/// A core with its role.
-#[derive(Debug)]
-pub enum Core<'m, P: ServerPort> {
-    /// Its process is dead.
-    Down,
-    /// See [`Serve`].
-    Serve(Box<Serve<'m, P>>),
-    /// See [`Communicate`].
-    Communicate(Box<Communicate<P, SimDma, SimWindow>>),
-    /// See [`Process`].
-    Process(Box<Process<'m, SimDma, SimWindow>>),
-}
-
-/// Whoever acts in a world with servers.
-#[derive(Debug)]
-pub enum Node<'m, P: ServerPort> {
-    /// A client.
-    Client(Box<Client>),
-    /// A core of a server.
-    Core(Core<'m, P>),
-}
+use crate::world::{ActorId, World};
 
 /// Everything that a server is built from.
 #[derive(Clone, Debug)]
@@ -279,7 +257,7 @@ impl<'m, P: ServerPort> Server<'m, P> {
             match pair {
                 Pair::Down if both_live => self.begin_epoch(id),
                 Pair::Down => {}
-                _ if pair == Pair::Broken || self.learn_of_fault(id, world) => {
+                _ if pair == Pair::Broken || self.learn_of_fault(id, pair, world) => {
                     self.detach(id, world);
                     self.pairs[index] = Pair::Down;
                 }
@@ -309,9 +287,8 @@ impl<'m, P: ServerPort> Server<'m, P> {
     /// How many frames a core's port has lent out and not got back; 0 without a port.
     pub fn frames_out(&self, side: Side, core: CoreId, world: &World<Node<'m, P>>) -> usize {
         match world.actor(self.actors(side)[usize::from(core.0)]) {
-            Node::Core(Core::Serve(serve)) => serve.port().frames_out(),
-            Node::Core(Core::Communicate(communicate)) => communicate.port().frames_out(),
-            _ => 0,
+            Node::Core(core) => core.frames_out(),
+            Node::Client(_) => 0,
         }
     }
 
@@ -416,8 +393,12 @@ impl<'m, P: ServerPort> Server<'m, P> {
         }
     }
 
-    fn detach(&self, id: QueuePairId, world: &mut World<Node<'m, P>>) {
+    /// Ends an epoch, at each side now or only when the next one begins there.
+    fn detach(&mut self, id: QueuePairId, world: &mut World<Node<'m, P>>) {
         for side in [Side::Host, Side::Dpu] {
+            if self.random.below(2) == 0 {
+                continue;
+            }
             match world.actor_mut(self.actor_of(id, side)) {
                 Node::Core(Core::Communicate(communicate)) => communicate.detach(),
                 Node::Core(Core::Process(process)) => process.detach(id),
@@ -426,16 +407,20 @@ impl<'m, P: ServerPort> Server<'m, P> {
         }
     }
 
-    /// Asks both ends of a queue pair whether they have given it up.
-    fn learn_of_fault(&mut self, id: QueuePairId, world: &World<Node<'m, P>>) -> bool {
+    /// Asks the ends of the present epoch whether they have given the queue pair up.
+    fn learn_of_fault(&mut self, id: QueuePairId, pair: Pair, world: &World<Node<'m, P>>) -> bool {
         let count = self.given_up.len();
-        for side in [Side::Host, Side::Dpu] {
-            let fault = match world.actor(self.actor_of(id, side)) {
-                Node::Core(Core::Communicate(communicate)) => communicate.fault(),
-                Node::Core(Core::Process(process)) => process.fault(),
-                _ => None,
-            };
-            if let Some((_, fault)) = fault.filter(|(faulty, _)| *faulty == id) {
+        let (host_is_late, dpu_is_late) = match pair {
+            Pair::Rising { host_at, dpu_at, .. } => (host_at.is_some(), dpu_at.is_some()),
+            _ => (false, false),
+        };
+        for (side, is_late) in [(Side::Host, host_is_late), (Side::Dpu, dpu_is_late)] {
+            if is_late {
+                // What it has is the end of an earlier epoch.
+                continue;
+            }
+            let Node::Core(core) = world.actor(self.actor_of(id, side)) else { continue };
+            if let Some((_, fault)) = core.fault().filter(|(faulty, _)| *faulty == id) {
                 self.given_up.push(GivenUp { at: self.physics.now(), side, id, fault });
             }
         }
@@ -453,30 +438,6 @@ impl<'m, P: ServerPort> Server<'m, P> {
             .find(|core| holds_end(self.config.plan.role(side, CoreId(*core))))
             .expect("each queue pair has an end on each side");
         self.actors(side)[usize::from(core)]
-    }
-}
-
-impl<P: ServerPort> Core<'_, P> {
-    fn counters(&mut self) -> Option<&Counters> {
-        match self {
-            Self::Down => None,
-            Self::Serve(engine) => Some(engine.counters()),
-            Self::Communicate(engine) => Some(engine.counters()),
-            Self::Process(engine) => Some(engine.counters()),
-        }
-    }
-}
-
-impl<P: ServerPort> Actor for Node<'_, P> {
-    fn turn(&mut self, now: Tick) -> Progress {
-        let turn = match self {
-            Self::Client(client) => return client.turn(now),
-            Self::Core(Core::Down) => return Progress::Idle,
-            Self::Core(Core::Serve(engine)) => engine.turn(now),
-            Self::Core(Core::Communicate(engine)) => engine.turn(now),
-            Self::Core(Core::Process(engine)) => engine.turn(now),
-        };
-        if turn.work > 0 { Progress::Worked } else { Progress::Idle }
     }
 }
 

@@ -11,13 +11,14 @@ use kv_core::table::Mode;
 use crate::client::{Anomaly, Client, ClientConfig};
 use crate::fault::FaultClass;
 use crate::history::{Action, Outcome, Record, check, check_counter};
-use crate::link::Network;
+use crate::link::{Network, Traffic};
 use crate::medium::ServerPort;
+use crate::node::Node;
 use crate::physics::Physics;
 use crate::report::{Failure, Report};
 use crate::scenario::Scenario;
 use crate::seed::Random;
-use crate::server::{GivenUp, Memory, Node, Server};
+use crate::server::{GivenUp, Memory, Server};
 use crate::workload::KeySpace;
 use crate::world::{ActorId, World};
 
@@ -97,7 +98,8 @@ impl<'m, P: ServerPort> Stage<'m, P> {
 
     /// Waits until the queue pairs work, so that the first requests find them.
     fn join(&mut self) {
-        while !self.server.is_joined() {
+        let start = self.physics.now();
+        while !self.server.is_joined() && self.physics.now().since(start) < LIVENESS_NS_MAX {
             self.pass(SUPERVISION_NS);
         }
     }
@@ -245,10 +247,11 @@ impl<'m, P: ServerPort> Stage<'m, P> {
                 return Err(Failure::FramesKept { core, count });
             }
             let Some(counters) = self.server.counters(core.0, core.1, &mut self.world) else { continue };
-            let received = self.server.address(core.0, core.1).map_or(0, |at| self.network.received_count(at));
             let (transmitted, dropped) = (counters.get(Counter::FramesTransmitted), counters.drops.total());
-            if received != transmitted + dropped {
-                return Err(Failure::FramesUncounted { core, counts: [received, transmitted, dropped] });
+            let address = self.server.address(core.0, core.1);
+            let Traffic { received, sent } = address.map(|at| self.network.traffic(at)).unwrap_or_default();
+            if received != transmitted + dropped || sent != transmitted {
+                return Err(Failure::FramesUncounted { core, received, sent, transmitted, dropped });
             }
         }
         Ok(())

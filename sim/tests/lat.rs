@@ -33,16 +33,16 @@ fn the_host_touches_no_packet_and_the_dpu_no_table() {
 #[test]
 fn a_copy_that_fails_is_done_again_before_anybody_gives_up() {
     for mut scenario in Scenario::all_calm(Design::Lat) {
-        scenario.faults.copy.failure = Chance::percent(5);
+        scenario.faults.copy.failure = Chance::percent(2);
         // Waiting for a batch that never comes would end nobody's operation in time.
         scenario.server.stall_ns = u64::MAX;
         let report = scenario.run();
         assert!(report.failure.is_none(), "{:#?}", report.failure);
         let failures = report.faults.get(FaultClass::CopyFailed);
-        assert!(failures > 20, "{failures}");
+        assert!(failures > 5, "{failures}");
         assert_eq!(report.total(Counter::CopiesFailed), failures);
-        // Only a copy that failed four times in a row is a reason.
-        assert!(report.given_up.len() as u64 * 100 < failures, "{:?}", report.given_up);
+        // It takes four failures in a row to give up.
+        assert!(report.given_up.is_empty(), "{:?}", report.given_up);
     }
 }
 

@@ -1,26 +1,23 @@
 //! Frames captured from MICA2's own programs, through ports that give whole frames: what an unmodified client sends and
 //! expects, byte for byte, whether or not the requests cross to the host.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use kv_core::design::{Design, Plan, Side, Topology};
+use kv_core::design::{Design, Plan, Topology};
 use kv_core::framed::Framed;
 use kv_core::hash::KeyHash;
 use qp_wire::mica::{MicaRequest, RequestWriter};
 use qp_wire::net::Checksums;
 use qp_wire::{Opcode, RawRequest};
-use sim::fault::FaultPlan;
-use sim::link::Network;
+use sim::dialogue::Dialogue;
 use sim::medium::Medium;
-use sim::physics::Physics;
-use sim::raw_port::{SimRawPort, send_frame};
+use sim::raw_port::SimRawPort;
 use sim::scenario::Scenario;
-use sim::server::{Memory, Server};
+use sim::server::Memory;
 use sim::wire::Wire;
-use sim::world::World;
 
-const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1)), 0);
-const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 0);
+const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1)), 0);
+const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 0);
 
 const PROBE: [&str; 2] = [
     include_str!("../../qp-wire/tests/fixtures/mica_probe_request.hex"),
@@ -63,26 +60,13 @@ fn converse(design: Design, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut config = Scenario::calm(design, Wire::Mica).server;
     config.plan = Plan::new(design, topology).expect("one core of each side suits these designs");
     let memory = Memory::new(&config);
-    let physics = Physics::new(1, FaultPlan::NONE);
-    let network = Network::new(&physics);
-    network.open(CLIENT);
-    let mut world = World::new(&physics);
-    let mut server = Server::<Framed<SimRawPort>>::new(&network, config, &memory, &mut world);
-    server.start(Side::Host, &mut world);
-    server.start(Side::Dpu, &mut world);
-    let mut pass = |ns| {
-        world.run_until(physics.now().after(ns));
-        server.supervise(&mut world);
-    };
-    (0..20).for_each(|_| pass(50_000));
+    let mut dialogue = Dialogue::<Framed<SimRawPort>>::new(config, &memory, CLIENT);
     frames
         .iter()
         .map(|frame| {
-            assert!(send_frame(&network, frame));
-            pass(1_000_000);
-            let answer = network.receive(CLIENT).expect("an answer within a millisecond");
-            assert_eq!(network.receive(CLIENT), None, "one answer to one frame");
-            answer.bytes
+            let mut answers = dialogue.ask(SERVER, frame);
+            assert_eq!(answers.len(), 1, "one answer to one frame");
+            answers.remove(0)
         })
         .collect()
 }
