@@ -21,4 +21,4 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 # Without `-L`: beside Debian's libc6:arm64 it would mix two C libraries, and starting a thread would spin for ever.
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu cortex-a72"
 
-/usr/bin/cargo test --locked --target "$target" --lib --tests -p arch -p qp-wire -p kv-core -p sim
+/usr/bin/cargo test --locked --no-fail-fast --target "$target" --lib --tests -p arch -p qp-wire -p kv-core -p sim
