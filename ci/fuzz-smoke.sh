@@ -2,7 +2,7 @@
 # The properties run over the corpus as plain tests too, in ci/unit.sh; here they meet new inputs for a moment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-seconds=${FUZZ_SECONDS:-20}
+seconds=${FUZZ_SECONDS:-5}
 echo "fuzz-smoke: each fuzz target for $seconds seconds"
 
 if ! cargo fuzz --version >/dev/null 2>&1; then
