@@ -396,11 +396,11 @@ fn numbers(seed: u64, count: usize) -> Vec<u8> {
 }
 
 fn table_scripts(seeds: &mut Seeds) {
-    for (name, shape) in [("store", 0), ("cache", 1), ("concurrent_store", 2), ("concurrent_cache", 7)] {
+    for (name, shape) in [("store", 0x10), ("cache", 1), ("concurrent_store", 6), ("concurrent_cache", 0xf7)] {
         seeds.add("table_operations", name, [&[shape], &numbers(u64::from(shape), 1500)[..]].concat());
-        // Many keys with small values, and nothing else: a full index.
-        let sets: Vec<u8> = (0..200_u8).flat_map(|id| [2, id, id % 30, 0]).collect();
-        seeds.add("table_operations", &format!("full_{name}"), [&[shape | 4, 9], &sets[..]].concat());
+        // Many keys with values of all short lengths, round and round: a full table.
+        let sets: Vec<u8> = (0..=255_u8).cycle().take(400).flat_map(|id| [2, id, 100 + id % 60, 0]).collect();
+        seeds.add("table_operations", &format!("full_{name}"), [&[shape, 9], &sets[..]].concat());
     }
 }
 

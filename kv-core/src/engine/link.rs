@@ -242,7 +242,7 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
         match received {
             Received::Slot(slot) => {
                 counters.add(Counter::BatchesReceived, 1);
-                if self.sender.credit(slot.credit).is_err() || self.is_unasked() {
+                if self.sender.credit(slot.credit).is_err() || self.is_out_of_step() {
                     self.give_up(Fault::Credit);
                     return None;
                 }
@@ -256,9 +256,11 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
         }
     }
 
-    /// Whether the host has answered more slots than it was sent (rule W-Q-8). Nobody could tell what for.
-    fn is_unasked(&self) -> bool {
-        self.side == Side::Dpu && self.sent().wrapping_sub(self.taken()) > self.end.geometry.response.slot_count()
+    /// Whether the host answers what it was not sent (rule W-Q-8), or has not taken out what it answers. Nobody could
+    /// tell what the first is for; the second would leave us without room for ever.
+    fn is_out_of_step(&self) -> bool {
+        let owed = self.sent().wrapping_sub(self.taken());
+        self.side == Side::Dpu && (owed > self.end.geometry.response.slot_count() || self.sender.in_flight() > owed)
     }
 
     /// Gives the queue pair up when its next slot has been torn for too long.
