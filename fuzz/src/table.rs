@@ -1,8 +1,8 @@
 //! A table and a `HashMap`, which must agree.
 //!
-//! The input is a table's shape and a list of operations. The table has 8 KiB or little more, so that
-//! a list of a few hundred operations wraps its log, and a store refuses and a cache evicts. Whether the right items were evicted, and whether a
-//! refusal was in order to the byte, is asked by the model of `kv-core` itself.
+//! The input is a table's shape and a list of operations. The table has 8 KiB or little more, so that a list of a few
+//! hundred operations wraps its log, a store refuses and a cache evicts. Whether the right items were evicted, and whether
+//! a refusal was in order to the byte, is asked by the model of `kv-core` itself.
 
 use std::collections::HashMap;
 
