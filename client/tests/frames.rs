@@ -114,8 +114,10 @@ fn values_that_do_not_fit_one_answer_come_in_several() {
     let refusals = world.session.statistics().refusals;
     // The answers to two frames of 32 requests have room for 3 values each. Then it is known how long they are.
     assert_eq!(refusals, 2 * 29);
+    let frames = world.session.statistics().frames_sent;
     get_all(&mut world, 400);
     assert_eq!(world.session.statistics().refusals, refusals, "then frames ask for what an answer can hold");
+    assert_eq!(world.session.statistics().frames_sent, frames + 64_u64.div_ceil(3), "and for no less");
     assert_eq!(world.session.statistics().frames_resent, 0);
 }
 
@@ -131,6 +133,28 @@ fn a_client_that_the_server_does_not_know_still_gets_long_values() {
     let end = world.ask(b"k", Operation::Get);
     assert_eq!((end.outcome, end.attempts), (DONE, 1));
     assert_eq!(world.session.statistics().refusals, refusals, "the next request is padded from the beginning");
+    // It is sent from the memory of the padded one.
+    let end = world.ask(b"k", Operation::Set { value: &[3; 100], ttl: None });
+    assert_eq!((end.outcome, end.attempts), (DONE, 1));
+}
+
+#[test]
+fn the_next_life_of_a_server_may_know_the_client() {
+    let mut world = world(&config(1));
+    world.servers[0].items.insert(b"k".to_vec(), (vec![3; 1400], u64::MAX));
+    world.servers[0].answers_are_limited = true;
+    assert_eq!(world.ask(b"k", Operation::Get).outcome, DONE);
+    // Refusals lead to the question who the server is.
+    world.servers[0].answers_are_limited = false;
+    world.servers[0].spec.server_id = 2;
+    world.servers[0].refuses_with = Some(ResultCode::Rejected);
+    world.submit(b"k", Operation::Get, 1).expect("room in the window");
+    world.run_for(Duration::from_millis(300));
+    world.servers[0].refuses_with = None;
+    world.finish();
+    world.servers[0].request_len_max = 0;
+    assert_eq!(world.ask(b"k", Operation::Get).outcome, DONE);
+    assert_eq!(world.servers[0].request_len_max, 25, "a frame with a GET of a 1-byte key");
 }
 
 #[test]

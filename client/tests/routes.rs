@@ -247,6 +247,7 @@ fn requests_may_be_submitted_before_the_server_is_known() {
     world.finish();
     assert!(world.ends.iter().all(|end| end.outcome == DONE));
     assert_eq!(world.ends.len(), 100);
+    assert_eq!(world.session.statistics().refusals, 0, "each goes to the endpoint of its partition");
 }
 
 #[test]
