@@ -371,8 +371,14 @@ impl<'m, P: ServerPort> Server<'m, P> {
             (Side::Host, ResponseWay::Push) => (host_window, dpu_window),
             (Side::Host, ResponseWay::Pull) => (host_window.clone(), host_window.behind(geometry.response_offset())),
         };
+        let (request_len, response_len) = (geometry.request.slot_len(), geometry.response.slot_len());
         let dma = DmaGeometry {
-            buf_len: geometry.request.slot_len().max(geometry.response.slot_len()),
+            // Not a byte more than what the side sends or pulls.
+            buf_len: match (side, geometry.way) {
+                (Side::Host, _) => response_len,
+                (Side::Dpu, ResponseWay::Push) => request_len,
+                (Side::Dpu, ResponseWay::Pull) => request_len.max(response_len),
+            },
             buf_count: self.config.copy_count_max + 1,
             job_count_max: self.config.copy_count_max,
         };

@@ -2,6 +2,8 @@
 
 use kv_core::counters::Counter;
 use kv_core::design::{Design, Side};
+use kv_core::engine::FlushPolicy;
+use kv_core::ring::RingGeometry;
 use qp_wire::DropReason;
 use qp_wire::limits::DATAGRAM_LEN_MAX;
 use sim::balance;
@@ -80,5 +82,21 @@ fn strangers_are_served_and_get_no_more_bytes_than_they_send() {
     for mut scenario in Scenario::all_calm(Design::Lat) {
         scenario.value_len_max = if scenario.clients[0].wire == Wire::Mica { 8 } else { 200 };
         balance::check(&scenario.with_strangers());
+    }
+}
+
+#[test]
+fn answers_to_both_protocols_share_slots_of_every_length() {
+    // Runs of either kind are planned to the last byte of a response slot, so each length has its own edge.
+    for lines in 24..64 {
+        let mut scenario = Scenario::calm(Design::Lat, Wire::Native);
+        // Eight of MICA2's answers without values fit the longest answer that is allowed here.
+        (scenario.clients[1].wire, scenario.clients[1].batch_count_max) = (Wire::Mica, 8);
+        (scenario.operation_count, scenario.value_len_max, scenario.server.reply_len_max) = (400, 100, 320);
+        // Small requests that wait for each other fill the answers' slot first.
+        scenario.key_len_max = 8;
+        scenario.server.flush = FlushPolicy { len: 4_096, ticks: 50_000 };
+        scenario.server.queue_pair.response = RingGeometry::new(2, 64 * lines).expect("valid sizes");
+        balance::check(&scenario);
     }
 }
