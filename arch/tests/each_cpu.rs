@@ -3,6 +3,7 @@
 //! `native` is what callers get. On AArch64 it learns from the kernel first whether it has instructions for CRC32C;
 //! until it has learned, it uses the code that `portable` is.
 
+use std::hash::Hasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -32,6 +33,35 @@ fn pseudo_random_bytes(len: usize) -> Vec<u8> {
     (0..len).map(next).collect()
 }
 
+/// Eight different inputs of one length.
+fn siphash_inputs(len: usize) -> [Vec<u8>; 8] {
+    let bytes = pseudo_random_bytes(64);
+    std::array::from_fn(|lane| bytes[lane..lane + len].to_vec())
+}
+
+fn siphashes_of_std(len: usize) -> [u64; 8] {
+    siphash_inputs(len).map(|input| {
+        let mut hasher = std::hash::DefaultHasher::new();
+        hasher.write(&input);
+        hasher.finish()
+    })
+}
+
+/// The words of these inputs as SipHash pads them.
+fn siphash_blocks<const BLOCKS: usize>(len: usize) -> [[u64; 8]; BLOCKS] {
+    let inputs = siphash_inputs(len);
+    let word = |input: &[u8], index: usize| {
+        let mut bytes = [0; 8];
+        let part = &input[8 * index..len.min(8 * index + 8)];
+        bytes[..part.len()].copy_from_slice(part);
+        if index == len / 8 {
+            bytes[7] = len as u8;
+        }
+        u64::from_le_bytes(bytes)
+    };
+    std::array::from_fn(|index| inputs.each_ref().map(|input| word(input, index)))
+}
+
 /// Tells the crate what the kernel told this process. On a system without that file nothing is told.
 fn learn_from_kernel() {
     const AT_HWCAP: usize = 16;
@@ -50,6 +80,16 @@ macro_rules! each_cpu {
         mod $name {
             use super::*;
             use $cpu as cpu;
+
+            /// `DefaultHasher` of std is SipHash-1-3 with both halves of the key 0. Other keys are compared in `kv-core`.
+            #[test]
+            fn eight_hashes_are_those_of_siphash_1_3() {
+                for len in 0..8 {
+                    assert_eq!(cpu::siphash13_lanes([0, 0], &siphash_blocks::<1>(len)), siphashes_of_std(len));
+                    assert_eq!(cpu::siphash13_lanes([0, 0], &siphash_blocks::<2>(8 + len)), siphashes_of_std(8 + len));
+                    assert_eq!(cpu::siphash13_lanes([0, 0], &siphash_blocks::<5>(32 + len)), siphashes_of_std(32 + len));
+                }
+            }
 
             #[test]
             fn the_checksum_of_nothing_is_the_seed() {

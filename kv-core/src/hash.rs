@@ -11,7 +11,13 @@
 
 use core::fmt;
 
+use arch::{SIPHASH_LANES, siphash13_lanes};
 use siphasher::sip::SipHasher13;
+
+/// Keys that [`Placement::of_lanes`] places at once.
+pub const KEY_LANES: usize = SIPHASH_LANES;
+
+const WORD_LEN: usize = size_of::<u64>();
 
 /// MICA2's 64-bit hash of a key: `CityHash64` version 1.1 of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +48,7 @@ pub struct Placement(u64);
 pub struct Key<'a> {
     bytes: &'a [u8],
     placement: Placement,
+    words: [u64; 2],
 }
 
 impl KeyHash {
@@ -78,6 +85,24 @@ impl Placement {
         Self(SipHasher13::new_with_keys(secret.k0, secret.k1).hash(key))
     }
 
+    /// The placements of eight keys under one secret, for the price of one or two when the keys have one length of up
+    /// to 31 bytes.
+    #[inline]
+    #[must_use]
+    pub fn of_lanes(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [Self; KEY_LANES] {
+        let [first, ..] = keys;
+        if keys.iter().any(|key| key.len() != first.len()) {
+            return keys.map(|key| Self::of(secret, key));
+        }
+        match first.len() / WORD_LEN {
+            0 => lanes::<1>(secret, keys),
+            1 => lanes::<2>(secret, keys),
+            2 => lanes::<3>(secret, keys),
+            3 => lanes::<4>(secret, keys),
+            _ => keys.map(|key| Self::of(secret, key)),
+        }
+    }
+
     /// All 64 bits.
     #[inline]
     #[must_use]
@@ -93,7 +118,21 @@ impl<'a> Key<'a> {
     #[inline]
     #[must_use]
     pub fn new(secret: &Secret, bytes: &'a [u8]) -> Self {
-        Self { bytes, placement: Placement::of(secret, bytes) }
+        Self::placed(bytes, Placement::of(secret, bytes))
+    }
+
+    /// The key of these bytes when their placement has been computed already, by [`Placement::of_lanes`].
+    ///
+    /// With any other placement no table finds it, and one that stores it fails its audit.
+    #[inline]
+    #[must_use]
+    pub fn placed(bytes: &'a [u8], placement: Placement) -> Self {
+        let words = match bytes.first_chunk() {
+            // Most keys of a load have one length, often this one.
+            Some(word) if bytes.len() == WORD_LEN => [u64::from_le_bytes(*word), 0],
+            _ => words_of(bytes),
+        };
+        Self { bytes, placement, words }
     }
 
     /// The key itself.
@@ -103,11 +142,63 @@ impl<'a> Key<'a> {
         self.bytes
     }
 
+    /// The key as two little-endian words, padded with zeros; both are 0 when it has more than 16 bytes.
+    #[inline]
+    pub(crate) const fn words(&self) -> [u64; 2] {
+        self.words
+    }
+
+    /// Which bits of [`words`](Self::words) are the key's.
+    #[inline]
+    pub(crate) fn masks(&self) -> [u64; 2] {
+        static MASKS: [[u64; 2]; 17] = masks();
+        MASKS.get(self.bytes.len()).copied().unwrap_or_default()
+    }
+
     /// Where tables with the secret that it was made with keep it.
     #[inline]
     #[must_use]
     pub const fn placement(&self) -> Placement {
         self.placement
+    }
+}
+
+/// For each length up to that of two words, the bits that so many bytes take of them.
+const fn masks() -> [[u64; 2]; 17] {
+    let mut masks = [[0; 2]; 17];
+    let mut len = 0;
+    while len < masks.len() {
+        let bits = 8 * len as u32;
+        masks[len] = [!u64::MAX.unbounded_shl(bits), !u64::MAX.unbounded_shl(bits.saturating_sub(64))];
+        len += 1;
+    }
+    masks
+}
+
+/// The placements of eight keys that have one length, that of `BLOCKS` words less 1 to 8 bytes.
+#[inline]
+fn lanes<const BLOCKS: usize>(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [Placement; KEY_LANES] {
+    let mut blocks: [_; BLOCKS] = core::array::from_fn(|index| keys.map(|key| word_of(key, index)));
+    let [first, ..] = keys;
+    if let Some(last) = blocks.last_mut() {
+        *last = last.map(|word| word | (first.len() as u64) << 56);
+    }
+    siphash13_lanes([secret.k0, secret.k1], &blocks).map(Placement)
+}
+
+/// See [`Key::words`]. A function of its own, which keeps the usual case short.
+#[inline(never)]
+fn words_of(key: &[u8]) -> [u64; 2] {
+    if key.len() > 2 * WORD_LEN { [0, 0] } else { [word_of(key, 0), word_of(key, 1)] }
+}
+
+/// The word of a key at an index, padded with zeros.
+#[inline]
+fn word_of(name: &[u8], index: usize) -> u64 {
+    let rest = name.get(WORD_LEN * index..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
 
@@ -169,6 +260,36 @@ mod tests {
             expected.write(key);
             assert_eq!(Placement::of(&Secret { k0: 0, k1: 0 }, key).to_bits(), expected.finish());
         }
+    }
+
+    #[test]
+    fn eight_placements_at_once_are_those_one_by_one() {
+        extern crate std;
+        let secret = Secret { k0: 0x0706_0504_0302_0100, k1: 0x0f0e_0d0c_0b0a_0908 };
+        let bytes: std::vec::Vec<u8> = (0..=u8::MAX).collect();
+        for len in 0..48 {
+            // All of one length, and one of another.
+            for odd in [len, len + 1] {
+                let names = core::array::from_fn(|lane| &bytes[3 * lane..][..if lane == 5 { odd } else { len }]);
+                let placements = Placement::of_lanes(&secret, &names);
+                assert_eq!(placements, names.map(|name| Placement::of(&secret, name)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_key_are_its_bytes() {
+        let bytes: [u8; 20] = core::array::from_fn(|index| index as u8 + 1);
+        for len in 0..=16 {
+            let key = Key::placed(&bytes[..len], Placement(0));
+            let mut padded = [0; 16];
+            padded[..len].copy_from_slice(&bytes[..len]);
+            let bits = u128::from_le_bytes(padded);
+            assert_eq!(key.words(), [bits as u64, (bits >> 64) as u64]);
+            let [low, high] = key.masks();
+            assert_eq!(u128::from(high) << 64 | u128::from(low), !u128::MAX.unbounded_shl(8 * len as u32));
+        }
+        assert_eq!(Key::placed(&bytes[..17], Placement(0)).words(), [0, 0]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::portable;
 use crate::clock::{Tick, TickRate};
 use crate::cpu::{self, CpuFeatures};
 use crate::crc32c::Word;
+use crate::siphash::{SipHashBlock, hash_lanes};
 
 /// Bits of Linux's `AT_HWCAP` for AArch64 (arch/arm64/include/uapi/asm/hwcap.h): CRC32 and the atomics of Armv8.1.
 const HWCAP_CRC32: usize = 1 << 7;
@@ -84,6 +85,12 @@ pub(crate) fn dma_write_barrier() {
 pub(crate) fn dma_read_barrier() {
     // SAFETY: DMB orders memory accesses and does nothing else.
     unsafe { asm!("dmb oshld", options(nostack, preserves_flags)) };
+}
+
+/// Every AArch64 CPU that runs Linux has vectors of two words, which the compiler uses.
+#[inline]
+pub(crate) fn siphash13_lanes<const BLOCKS: usize>(key: [u64; 2], blocks: &[SipHashBlock; BLOCKS]) -> SipHashBlock {
+    hash_lanes(key, blocks)
 }
 
 #[inline]

@@ -3,13 +3,14 @@
 #![expect(unsafe_code, reason = "instructions of this CPU")]
 
 use core::arch::asm;
-use core::arch::x86_64::{__cpuid, _MM_HINT_T0, _mm_crc32_u8, _mm_crc32_u64, _mm_prefetch, _rdtsc};
+use core::arch::x86_64::{__cpuid, __cpuid_count, _MM_HINT_T0, _mm_crc32_u8, _mm_crc32_u64, _mm_prefetch, _rdtsc};
 use core::sync::atomic::{AtomicU8, Ordering, fence};
 
 use super::portable::{self, times_x};
 use crate::clock::{Tick, TickRate};
 use crate::cpu::CpuFeatures;
 use crate::crc32c::Word;
+use crate::siphash::{SipHashBlock, hash_lanes};
 
 /// RDTSC without a fence: two of them execute in order, but not in order with loads around them.
 #[inline]
@@ -114,6 +115,89 @@ pub(crate) fn dma_write_barrier() {
 #[inline]
 pub(crate) fn dma_read_barrier() {
     fence(Ordering::Acquire);
+}
+
+#[inline]
+pub(crate) fn siphash13_lanes<const BLOCKS: usize>(key: [u64; 2], blocks: &[SipHashBlock; BLOCKS]) -> SipHashBlock {
+    match vectors() {
+        // SAFETY: the CPU has AVX-512F and VL, and the operating system keeps their registers; both were asked.
+        Vectors::Avx512 => unsafe { siphash13_lanes_avx512(key, blocks) },
+        // SAFETY: the CPU has AVX2, and the operating system keeps its registers; both were asked.
+        Vectors::Avx2 => unsafe { siphash13_lanes_avx2(key, blocks) },
+        Vectors::Sse2 => hash_lanes(key, blocks),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512vl")]
+fn siphash13_lanes_avx512<const BLOCKS: usize>(key: [u64; 2], blocks: &[SipHashBlock; BLOCKS]) -> SipHashBlock {
+    hash_lanes(key, blocks)
+}
+
+#[target_feature(enable = "avx2")]
+fn siphash13_lanes_avx2<const BLOCKS: usize>(key: [u64; 2], blocks: &[SipHashBlock; BLOCKS]) -> SipHashBlock {
+    hash_lanes(key, blocks)
+}
+
+/// The widest vector instructions that may be used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Vectors {
+    Sse2 = 1,
+    Avx2,
+    Avx512,
+}
+
+/// Asks once, as [`has_crc32c_instructions`] does.
+#[inline]
+fn vectors() -> Vectors {
+    static ANSWER: AtomicU8 = AtomicU8::new(0);
+
+    #[cold]
+    fn ask() -> Vectors {
+        let answer = vectors_of(__cpuid(1).ecx, __cpuid(0).eax, || __cpuid_count(7, 0).ebx, enabled_registers);
+        // Two threads may both ask; they store the same answer, and nothing else depends on it.
+        ANSWER.store(answer as u8, Ordering::Relaxed);
+        answer
+    }
+
+    match ANSWER.load(Ordering::Relaxed) {
+        answer if answer == Vectors::Sse2 as u8 => Vectors::Sse2,
+        answer if answer == Vectors::Avx2 as u8 => Vectors::Avx2,
+        answer if answer == Vectors::Avx512 as u8 => Vectors::Avx512,
+        _ => ask(),
+    }
+}
+
+/// Bits of CPUID and XCR0 as in the AMD64 and Intel 64 manuals: a CPU that has the instructions is not enough, the
+/// operating system must save the registers.
+fn vectors_of(leaf_1_ecx: u32, leaf_max: u32, leaf_7_ebx: impl Fn() -> u32, xcr0: impl Fn() -> u32) -> Vectors {
+    const LEAF_1_ECX_OSXSAVE: u32 = 1 << 27;
+    const LEAF_7_EBX_AVX2: u32 = 1 << 5;
+    const LEAF_7_EBX_AVX512F_VL: u32 = 1 << 16 | 1 << 31;
+    const XCR0_AVX: u32 = 0b110;
+    const XCR0_AVX512: u32 = 0b1110_0110;
+    if leaf_1_ecx & LEAF_1_ECX_OSXSAVE == 0 || leaf_max < 7 {
+        return Vectors::Sse2;
+    }
+    let (features, enabled) = (leaf_7_ebx(), xcr0());
+    let has = |bits, registers| features & bits == bits && enabled & registers == registers;
+    if has(LEAF_7_EBX_AVX512F_VL, XCR0_AVX512) {
+        Vectors::Avx512
+    } else if has(LEAF_7_EBX_AVX2, XCR0_AVX) {
+        Vectors::Avx2
+    } else {
+        Vectors::Sse2
+    }
+}
+
+/// The low half of XCR0. Only where CPUID says that the operating system has set it up.
+fn enabled_registers() -> u32 {
+    let low: u32;
+    // SAFETY: XGETBV with 0 is there when OSXSAVE is, which the caller has asked; it touches no memory.
+    unsafe {
+        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") _, options(nomem, nostack, preserves_flags));
+    }
+    low
 }
 
 #[inline]
@@ -279,6 +363,19 @@ mod tests {
         assert_eq!(hz_of_crystal(0, 216, 24_000_000), None);
         assert_eq!(hz_of_crystal(2, 0, 24_000_000), None);
         assert_eq!(hz_of_crystal(2, 216, 0), None);
+    }
+
+    #[test]
+    fn vectors_need_the_cpu_and_the_operating_system() {
+        const OSXSAVE: u32 = 1 << 27;
+        const ALL: u32 = 1 << 5 | 1 << 16 | 1 << 31;
+        let of = |ecx, leaf_max, ebx, xcr0| vectors_of(ecx, leaf_max, || ebx, || xcr0) as u8;
+        assert_eq!(of(OSXSAVE, 13, ALL, 0xe7), Vectors::Avx512 as u8);
+        assert_eq!(of(OSXSAVE, 13, ALL, 0x07), Vectors::Avx2 as u8, "the system keeps no AVX-512 registers");
+        assert_eq!(of(OSXSAVE, 13, 1 << 5, 0xe7), Vectors::Avx2 as u8);
+        assert_eq!(of(OSXSAVE, 13, ALL, 0x03), Vectors::Sse2 as u8);
+        assert_eq!(of(OSXSAVE, 6, ALL, 0xe7), Vectors::Sse2 as u8);
+        assert_eq!(of(0, 13, ALL, 0xe7), Vectors::Sse2 as u8);
     }
 
     fn name(text: &[u8; 12]) -> [u32; 3] {

@@ -28,7 +28,7 @@ impl Table<'_> {
     /// item may drop the present one, in cache mode.
     pub fn append(&mut self, key: &Key<'_>, suffix: &[u8], now: Millis) -> AppendOutcome {
         let Some(found) = self.find_live(key, now) else { return AppendOutcome::NotFound };
-        let old_len = found.item.header.value_len();
+        let old_len = found.item.shape.value_len();
         let len = old_len + suffix.len();
         if suffix.is_empty() {
             return AppendOutcome::Appended { len };
@@ -36,7 +36,7 @@ impl Table<'_> {
         let mut value = [0; VALUE_LEN_MAX];
         let Some(value) = value.get_mut(..len) else { return AppendOutcome::TooLarge };
         let (old, new) = value.split_at_mut(old_len);
-        self.words().load_bytes(found.item.value_at(), old);
+        self.words().load_bytes_before(found.item.end(), old_len, old);
         new.copy_from_slice(suffix);
         let expiry = self.look().expiry(found.item);
         match self.publish(key, value, expiry, Some(found), now) {

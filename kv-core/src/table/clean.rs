@@ -1,15 +1,18 @@
 //! Making room in the log: what becomes of the items that its head passes.
 //!
-//! The items at the head are the oldest. One that no entry leads to is dead, whatever killed it: nobody keeps a list of
-//! dead items, their bucket is looked at when their turn comes. In store mode the living are appended again, so that
-//! the log turns round; what it costs is in proportion to what is stored. The module head of `table` derives how much a
-//! store has to clean, and that it suffices.
+//! The items at the head are the oldest. One that no pointer leads to is dead, whatever killed it: nobody keeps a list of
+//! dead items. Most say so themselves; of the others the buckets are looked at when their turn comes. In store mode the
+//! living are appended again, so that the log turns round; what it costs is in proportion to what is stored. The module
+//! head of `table` derives how much a store has to clean, and that it suffices. In cache mode those are appended again
+//! that were read since they were written, the others are evicted.
 
-use super::index::{Found, Place, moved_entry};
+use super::bucket::{Pointer, Tag, overflow_of};
+use super::index::Found;
 use super::item::{Item, ItemHeader};
 use super::layout::CLEANING_RATIO;
 use super::words::LINE_WORDS;
 use super::{Millis, Mode, Table};
+use crate::hash::Placement;
 
 /// Items at the head whose buckets are fetched before they are passed, and lines of the log behind them. With a million
 /// items of 8 and 100 bytes at the limit of a store (AMD EPYC, 4 KiB pages), replacing values is twice as fast as
@@ -17,95 +20,125 @@ use super::{Millis, Mode, Table};
 const ITEMS_AHEAD: usize = 8;
 const LINES_AHEAD: usize = 4;
 
+/// What the head is about to pass.
+#[derive(Clone, Copy, Debug)]
+enum Oldest {
+    Filler,
+    Dead(Item),
+    /// Its bucket knows whether it lives.
+    Unknown(Item, Placement),
+}
+
 impl Table<'_> {
     /// Makes the log ready to take an item of `words`. In store mode this succeeds whenever live items are within
     /// their limit.
     pub(super) fn make_room(&mut self, words: usize, now: Millis) -> bool {
-        match self.layout().mode {
-            Mode::Store => {
-                let threshold = self.layout().cleaning_threshold();
-                self.clean(words, now, |table| table.log.free() >= threshold + table.log.need(words));
-            }
-            Mode::Cache => while self.log.free() < self.log.need(words) && self.pass_head(now).is_some() {},
+        let reserve = match self.layout().mode {
+            Mode::Store => self.layout().cleaning_threshold(),
+            // An item that gets a second chance is in the log twice for a moment.
+            Mode::Cache => self.layout().item_words_max(),
+        };
+        self.clean(words, now, |table| table.log.free() >= reserve + table.log.need(words));
+        while self.layout().mode == Mode::Cache && self.log.free() < self.log.need(words) {
+            let Some(oldest) = self.oldest_from(self.log.head(), self.log.used()) else { return false };
+            self.pass(oldest, false, now);
         }
         self.log.free() >= self.log.need(words)
     }
 
     /// Passes items at the head until it is enough, or until a store of `words` has done its share.
     pub(super) fn clean(&mut self, words: usize, now: Millis, enough: impl Fn(&Self) -> bool) {
-        if enough(self) {
-            return;
-        }
-        self.prefetch_ahead();
         let budget = CLEANING_RATIO * words;
         let mut passed_words = 0;
         while passed_words < budget && !enough(self) {
-            match self.pass_head(now) {
-                Some(words) => passed_words += words,
-                None => return,
+            let ahead = self.oldest_ahead();
+            if ahead.first().is_none_or(Option::is_none) {
+                return;
+            }
+            for oldest in ahead.into_iter().flatten() {
+                if passed_words >= budget || enough(self) {
+                    return;
+                }
+                let Some(words) = self.pass(oldest, true, now) else { return };
+                passed_words += words;
             }
         }
     }
 
-    /// Fetches the buckets of the next items at the head, and some of the log behind these.
+    /// The next items at the head, whose buckets are fetched, and some of the log behind these.
     ///
     /// Each item that is passed needs its bucket, which is anywhere, and the header of one is needed to find the next.
-    /// What is fetched now and not reached by this store serves the next one.
-    fn prefetch_ahead(&self) {
+    fn oldest_ahead(&self) -> [Option<Oldest>; ITEMS_AHEAD] {
         let (mut at, mut left) = (self.log.head(), self.log.used());
-        for _ in 0..ITEMS_AHEAD {
-            let header = ItemHeader::from_word(self.words().load(at));
-            let words = if header.is_filler() { self.log.rest(at) } else { header.words() };
-            if words >= left {
-                return;
+        let ahead = core::array::from_fn(|_| {
+            let oldest = self.oldest_from(at, left)?;
+            if let Oldest::Unknown(_, placement) = oldest {
+                self.look().prefetch(placement);
             }
-            self.words().prefetch(self.layout().chain(header.placement_low()));
+            let words = self.words_of(oldest, at);
             at = self.log.behind(at, words);
-            left -= words;
-        }
+            left = left.saturating_sub(words);
+            Some(oldest)
+        });
         for line in 0..LINES_AHEAD {
             self.words().prefetch(at + line * LINE_WORDS);
         }
+        ahead
     }
 
-    /// Passes what is at the head, and returns its words. `None` when the log is empty, or when there is no room to
-    /// move an item, which the limits prevent.
-    fn pass_head(&mut self, now: Millis) -> Option<usize> {
-        if self.log.used() == 0 {
-            return None;
+    /// What lies at `at` when that many words of the log are left from there.
+    fn oldest_from(&self, at: usize, left: usize) -> Option<Oldest> {
+        let header = ItemHeader::from_word(self.words().load(at));
+        let item = Item::in_log(at, header);
+        match left {
+            0 => None,
+            _ if header.is_filler() => Some(Oldest::Filler),
+            _ if header.is_dead() => Some(Oldest::Dead(item)),
+            _ => Some(Oldest::Unknown(item, self.look().placement_of(item))),
         }
-        let at = self.log.head();
-        let item = Item { at, header: ItemHeader::from_word(self.words().load(at)) };
-        if item.header.is_filler() {
-            let rest = self.log.rest(at);
-            self.log.pass(rest);
-            return Some(rest);
+    }
+
+    fn words_of(&self, oldest: Oldest, at: usize) -> usize {
+        match oldest {
+            Oldest::Filler => self.log.rest(at),
+            Oldest::Dead(item) | Oldest::Unknown(item, _) => item.shape.words(),
         }
-        let words = item.header.words();
-        if let Some(found) = self.look().slot_of(item) {
+    }
+
+    /// Passes what is at the head, and returns its words. `None` when there is no room to move an item, which the
+    /// limits prevent.
+    fn pass(&mut self, oldest: Oldest, may_move: bool, now: Millis) -> Option<usize> {
+        let words = self.words_of(oldest, self.log.head());
+        if let Oldest::Unknown(item, placement) = oldest
+            && let Some(found) = self.look().pointer_to(item, placement)
+        {
+            let is_cache = self.layout().mode == Mode::Cache;
             if self.look().is_expired(item, now) {
                 self.expire(&found);
-            } else if self.layout().mode == Mode::Cache {
+            } else if !is_cache {
+                self.move_to_tail(&found, Tag::of(placement))?;
+            } else if !may_move || !self.was_read(&found) || self.move_to_tail(&found, Tag::of(placement)).is_none() {
                 self.remove(&found);
                 self.counts.evicted_log += 1;
-            } else {
-                self.move_to_tail(&found)?;
             }
         }
         self.log.pass(words);
         Some(words)
     }
 
-    /// Appends a live item again. It is in the log twice until its entry has changed, so that a kill loses nothing.
-    fn move_to_tail(&mut self, found: &Found) -> Option<()> {
+    fn was_read(&self, found: &Found) -> bool {
+        overflow_of(self.words(), found.bucket).was_read(found.cell)
+    }
+
+    /// Appends a live item again. It is in the log twice until its pointer has changed, so that a kill loses nothing.
+    fn move_to_tail(&mut self, found: &Found, tag: Tag) -> Option<()> {
         let words = self.words();
-        let item_words = found.item.header.words();
+        let item_words = found.item.shape.words();
         let at = self.log.append(words, item_words)?;
         for offset in 0..item_words {
             words.store(at + offset, words.load(found.item.at + offset));
         }
-        let entry = moved_entry(words.load(found.slot), at);
-        self.index.fill(found.chain, Place::Slot(found.slot), entry);
+        self.index.put_pointer(found.bucket, found.cell, Pointer::new(tag, found.is_displaced(), at));
         self.counts.moved_by_cleaning += 1;
         Some(())
     }
@@ -141,6 +174,13 @@ mod tests {
         stored_bytes: usize,
     }
 
+    /// Too long to lie in a bucket, with whatever value.
+    fn name(number: u64) -> [u8; 20] {
+        let mut name = [0xa5; 20];
+        name[..8].copy_from_slice(&number.to_le_bytes());
+        name
+    }
+
     impl<'m> Churn<'m> {
         fn new(memory: &'m [crate::sync::AtomicU64], item_len_hint: usize) -> Self {
             let config = super::super::TableConfig { item_len_hint, ..config(Mode::Store) };
@@ -152,9 +192,9 @@ mod tests {
         fn set(&mut self, number: u64, len: usize) {
             let byte = self.random.below(256) as u8;
             let passed = self.table.log.passed();
-            let outcome = self.table.set(&key(&number.to_le_bytes()), &vec![byte; len], None, NOW);
+            let outcome = self.table.set(&key(&name(number)), &vec![byte; len], None, NOW);
             assert_eq!(outcome, SetOutcome::Stored, "{len} bytes: {:?}", self.table.stats());
-            let words = 2 + len.div_ceil(8);
+            let words = (4 + 20 + len).div_ceil(8);
             let bound = CLEANING_RATIO * words + self.table.layout().item_words_max();
             assert!(self.table.log.passed() - passed <= bound as u64, "too much work for {len} bytes");
             self.stored_bytes += words * 8;
@@ -162,20 +202,20 @@ mod tests {
         }
 
         fn delete(&mut self, number: u64) {
-            self.table.delete(&key(&number.to_le_bytes()), NOW);
+            self.table.delete(&key(&name(number)), NOW);
             self.values.remove(&number);
         }
 
         fn live_share(&self) -> f64 {
             let stats = self.table.stats();
-            stats.live_bytes as f64 / stats.log_bytes as f64
+            stats.log_live_bytes as f64 / stats.log_bytes as f64
         }
 
         fn check(&mut self) {
             assert_eq!(self.table.audit(), Ok(()));
             let mut into = [0; 16 * 1024];
             for (number, (len, byte)) in &self.values {
-                let outcome = self.table.get(&key(&number.to_le_bytes()), NOW, &mut into);
+                let outcome = self.table.get(&key(&name(*number)), NOW, &mut into);
                 assert_eq!(outcome, GetOutcome::Found { len: *len });
                 assert!(into[..*len].iter().all(|value| value == byte));
             }
@@ -219,9 +259,9 @@ mod tests {
         let mut order = Vec::new();
         let mut step = 0;
         while churn.stored_bytes < 10 * stats.log_bytes as usize {
-            let len = lens[churn.random.below(lens.len())].min(stats.item_bytes_max as usize - 16);
-            let bytes = (16 + len.next_multiple_of(8)) as u64;
-            while churn.table.stats().live_bytes + bytes > stats.capacity_bytes {
+            let len = lens[churn.random.below(lens.len())].min(stats.item_bytes_max as usize - 24);
+            let bytes = (4 + 20 + len).next_multiple_of(8) as u64;
+            while churn.table.stats().log_live_bytes + bytes > stats.log_capacity_bytes {
                 let index = pick(&mut churn.random, &order, step);
                 churn.delete(order.swap_remove(index));
             }
@@ -251,7 +291,7 @@ mod tests {
         let memory = memory(1 << 20);
         let mut churn = Churn::new(&memory, 108);
         let mut number = 0;
-        while churn.table.stats().live_bytes + 120 <= churn.table.stats().capacity_bytes {
+        while churn.table.stats().log_live_bytes + 128 <= churn.table.stats().log_capacity_bytes {
             churn.set(number, 100);
             number += 1;
         }

@@ -33,7 +33,7 @@ impl Table<'_> {
     ) -> CompareAndSetOutcome {
         let Some(found) = self.find_live(key, now) else { return CompareAndSetOutcome::NotFound };
         let item = found.item;
-        if item.header.value_len() != expected.len() || !self.words().hold(item.value_at(), expected) {
+        if item.shape.value_len() != expected.len() || !self.words().end_with(item.end(), expected) {
             return CompareAndSetOutcome::Mismatch;
         }
         match self.publish(key, new, expiry_word(expiry), Some(found), now) {

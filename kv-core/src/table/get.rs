@@ -2,7 +2,7 @@
 
 use super::index::Index;
 use super::item::Item;
-use super::{Millis, Table};
+use super::{Millis, Mode, Table};
 use crate::hash::Key;
 
 /// What became of a GET.
@@ -27,7 +27,12 @@ impl Table<'_> {
     #[inline]
     pub fn get(&mut self, key: &Key<'_>, now: Millis, into: &mut [u8]) -> GetOutcome {
         match self.find_live(key, now) {
-            Some(found) => self.look().load_value(found.item, into),
+            Some(found) => {
+                if self.layout().mode == Mode::Cache {
+                    self.index.note_read(&found);
+                }
+                self.look().load_value(found.item, into)
+            }
             None => GetOutcome::NotFound,
         }
     }
@@ -36,11 +41,11 @@ impl Table<'_> {
 impl Index<'_> {
     #[inline]
     pub(super) fn load_value(&self, item: Item, into: &mut [u8]) -> GetOutcome {
-        let len = item.header.value_len();
+        let len = item.shape.value_len();
         let (room, outcome) = match into.get_mut(..len) {
             Some(room) => (room, GetOutcome::Found { len }),
             None => (into, GetOutcome::TooSmall { len }),
         };
-        if self.words.load_bytes(item.value_at(), room) { outcome } else { GetOutcome::NotFound }
+        if self.words.load_bytes_before(item.end(), len, room) { outcome } else { GetOutcome::NotFound }
     }
 }

@@ -19,12 +19,12 @@ impl Table<'_> {
     /// Adds `delta` to the 8-byte little-endian value of `key`, wrapping at 2^64, in place. The expiry stays.
     pub fn increment(&mut self, key: &Key<'_>, delta: u64, now: Millis) -> IncrementOutcome {
         let Some(found) = self.find_live(key, now) else { return IncrementOutcome::NotFound };
-        if found.item.header.value_len() != WORD_LEN {
+        if found.item.shape.value_len() != WORD_LEN {
             return IncrementOutcome::NotACounter;
         }
         let words = self.words();
-        let sum = words.load(found.item.value_at()).wrapping_add(delta);
-        words.publish(found.item.value_at(), sum);
+        let sum = words.load(found.item.last_word()).wrapping_add(delta);
+        words.publish(found.item.last_word(), sum);
         IncrementOutcome::Incremented(sum)
     }
 }

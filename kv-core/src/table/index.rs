@@ -1,461 +1,322 @@
-//! From keys to items: buckets of one cache line, chained where one is not enough.
+//! From keys to items: buckets of one cache line, two for each key.
 //!
-//! ```text
-//! word 0                          words 1 to 7
-//! +-------------+---------------+ +----------+--------------------------+
-//! | version, 32 | link, 32      | | tag, 16  | item, index of a word, 48 |   7 times
-//! +-------------+---------------+ +----------+--------------------------+
-//! ```
+//! A key belongs to one bucket, its *home*, and may lie in one *other* (cuckoo hashing: Pagh and Rodler, ESA 2001; with
+//! buckets of several items: Dietzfelbinger and Weidling, ICALP 2005). Each bucket keeps a filter of the items that belong to it and lie elsewhere, so that most look-ups,
+//! of keys that are there and of keys that are not, end with the first cache line. `bucket` has the picture of one.
 //!
-//! An entry of 0 is empty; item 0 would be the table's header. The link is the number of the next overflow bucket, 0 for
-//! none. Only the version of a chain's first bucket counts, and only where readers are allowed: it is odd while the
-//! owner changes the chain. At most [`CHAIN_OVERFLOW_MAX`] overflow buckets hang on a bucket, so that no lookup takes
-//! long, whatever the keys are.
+//! From either bucket of a key its tag leads to the other one, so that an item can be moved without reading its key
+//! from the log: the two positions add up to a number that the tag chooses, modulo the number of buckets.
 //!
-//! [`Index`] looks up, for the owner and for readers; [`IndexOwner`] changes. Each change of what is reachable is one
-//! store of one word: the entry, or the link to a bucket that has been filled before.
+//! [`Index`] looks up, for the owner and for readers; [`IndexOwner`] changes.
 
-use super::item::{Item, ItemHeader, tag};
+use super::Mode;
+use super::bucket::{
+    CELL_COUNT, CELLS_WORD, OVERFLOW_WORD, Overflow, Pointer, State, Tag, cell, overflow_of, pair_of, pointers_of, state_of,
+};
+use super::item::{Item, ItemHeader, Shape};
 use super::layout::Layout;
 use super::words::{LINE_WORDS, Words};
-use crate::hash::{Key, Placement};
+use crate::hash::{Key, Placement, Secret};
 use crate::sync::{AtomicU64, Ordering, fence};
-
-/// The most overflow buckets of one chain, for 7 × (1 + 4) = 35 items. With a mean of 5, random placement has more in
-/// one chain of 3 × 10^18 (Poisson); who gets there has chosen the keys.
-pub(super) const CHAIN_OVERFLOW_MAX: usize = 4;
-
-const LINK: u64 = 0xffff_ffff;
-const VERSION_ONE: u64 = 1 << 32;
-const TAG_SHIFT: u32 = 48;
-const ITEM_AT: u64 = (1 << TAG_SHIFT) - 1;
 
 /// The index for who looks up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Index<'m> {
     pub(super) words: Words<'m>,
+    /// The same memory line by line.
+    lines: &'m [[AtomicU64; LINE_WORDS]],
     pub(super) layout: Layout,
+    pub(super) secret: Secret,
 }
 
 /// Where an item was found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
-    /// The first bucket of the chain.
-    pub(super) chain: usize,
-    /// The word with the entry.
-    pub(super) slot: usize,
+    /// The bucket that the key belongs to.
+    pub(super) home: usize,
+    /// The bucket that leads to the item.
+    pub(super) bucket: usize,
+    /// The first cell of the item, or the cell of its pointer.
+    pub(super) cell: usize,
     pub(super) item: Item,
 }
 
-/// Where an entry can go.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
-    /// Into this word, which holds nothing or what is to be replaced.
-    Slot(usize),
-    /// Into a new bucket behind this one.
-    Behind(usize),
+impl Found {
+    pub(super) const fn is_displaced(&self) -> bool {
+        self.bucket != self.home
+    }
+}
+
+/// The state in a line.
+#[inline]
+fn load_state([state, ..]: &[AtomicU64; LINE_WORDS]) -> State {
+    State(state.load(Ordering::Relaxed))
+}
+
+/// An item that lies in a bucket.
+#[inline]
+const fn inline_at(home: usize, bucket: usize, pair: usize, shape: Shape) -> Found {
+    Found { home, bucket, cell: 2 * pair, item: Item { at: bucket + CELLS_WORD + 2 * pair, shape } }
 }
 
 impl<'m> Index<'m> {
+    pub(super) fn new(words: Words<'m>, layout: Layout, secret: Secret) -> Self {
+        Self { words, lines: words.lines(), layout, secret }
+    }
+
+    /// The bucket that a key belongs to.
     #[inline]
-    pub(super) fn chain(&self, placement: Placement) -> usize {
-        self.layout.chain(super::item::placement_low(placement))
+    pub(super) fn home(&self, placement: Placement) -> usize {
+        self.layout.bucket_of(placement.to_bits() as u32)
+    }
+
+    /// The other bucket of a key whose one bucket is this.
+    #[inline]
+    pub(super) fn other(&self, bucket: usize, tag: Tag) -> usize {
+        self.layout.other(bucket, tag.to_bits())
     }
 
     /// The item of a key, expired or not.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, key: &Key<'_>) -> Option<Found> {
-        let chain = self.chain(key.placement());
-        let mut bucket = chain;
-        for _ in 0..=CHAIN_OVERFLOW_MAX {
-            let line = self.words.line(bucket)?;
-            for slot in with_tag(line, key.placement()) {
-                if let Some(item) = self.item_of(load_slot(line, slot), key) {
-                    return Some(Found { chain, slot: bucket + slot, item });
-                }
+        let home = self.home(key.placement());
+        let line = self.line(home)?;
+        match self.find_in(line, home, home, key) {
+            Some(found) => Some(found),
+            None => self.find_displaced(self.displaced_to(line, home, key.placement())?, home, key),
+        }
+    }
+
+    /// The item of a key in its other bucket. A function of its own, which keeps the usual case short.
+    #[inline(never)]
+    fn find_displaced(&self, other: usize, home: usize, key: &Key<'_>) -> Option<Found> {
+        self.find_in(self.line(other)?, home, other, key)
+    }
+
+    #[inline(always)]
+    pub(super) fn line(&self, bucket: usize) -> Option<&'m [AtomicU64; LINE_WORDS]> {
+        self.lines.get(bucket / LINE_WORDS)
+    }
+
+    /// The other bucket, when something that has this key's tag and belongs to this bucket may lie there.
+    #[inline]
+    pub(super) fn displaced_to(&self, line: &[AtomicU64; LINE_WORDS], home: usize, placement: Placement) -> Option<usize> {
+        let tag = Tag::of(placement);
+        let [_, overflow, ..] = line;
+        Overflow(overflow.load(Ordering::Relaxed)).may_hold(tag).then(|| self.other(home, tag))
+    }
+
+    /// The item of a key in one bucket.
+    #[inline(always)]
+    pub(super) fn find_in(
+        &self,
+        line: &[AtomicU64; LINE_WORDS],
+        home: usize,
+        bucket: usize,
+        key: &Key<'_>,
+    ) -> Option<Found> {
+        let state = load_state(line);
+        if let Some((pair, shape)) = pair_of(line, state, key) {
+            return Some(inline_at(home, bucket, pair, shape));
+        }
+        if state.has_pointers() { self.find_in_log(line, state, home, bucket, key) } else { None }
+    }
+
+    /// The item of a key in the log that one bucket leads to.
+    #[inline(never)]
+    fn find_in_log(
+        &self,
+        line: &[AtomicU64; LINE_WORDS],
+        state: State,
+        home: usize,
+        bucket: usize,
+        key: &Key<'_>,
+    ) -> Option<Found> {
+        let mut matches = pointers_of(line, state, Tag::of(key.placement()));
+        while matches != 0 {
+            let index = matches.trailing_zeros() as usize;
+            let at = Pointer(cell(line, index)).at();
+            let header = ItemHeader::from_word(self.words.load(at));
+            let item = Item::in_log(at, header);
+            if item.has_key(header, self.words, key.bytes()) {
+                return Some(Found { home, bucket, cell: index, item });
             }
-            bucket = self.next(line)?;
+            matches &= matches - 1;
         }
         None
     }
 
-    /// The entry's item if its key is this one.
+    /// Fetches the line of the key's home.
     #[inline]
-    fn item_of(&self, entry: u64, key: &Key<'_>) -> Option<Item> {
-        let at = item_at(entry);
-        let item = Item { at, header: ItemHeader::from_word(self.words.load(at)) };
-        (item.header.may_be(key) && self.words.hold(item.key_at(), key.bytes())).then_some(item)
+    pub(super) fn prefetch(&self, placement: Placement) {
+        self.words.prefetch(self.home(placement));
     }
 
-    /// The bucket behind this one.
+    /// Looks into the key's home, which should have arrived, for what the look-up will need beside it, and fetches
+    /// that: the other bucket, or the lines of the first item in the log with the right tag. A typical item lies in one
+    /// line or two; what is longer is fetched by the hardware as it is read.
     #[inline]
-    fn next(&self, line: &[AtomicU64; LINE_WORDS]) -> Option<usize> {
-        let [control, ..] = line;
-        match (control.load(Ordering::Relaxed) & LINK) as u32 {
-            0 => None,
-            number => Some(self.layout.overflow(number)),
+    pub(super) fn prefetch_item(&self, placement: Placement) {
+        let home = self.home(placement);
+        let Some(line) = self.line(home) else { return };
+        if let Some(other) = self.displaced_to(line, home, placement) {
+            self.words.prefetch(other);
+        }
+        let state = load_state(line);
+        if state.has_pointers() {
+            self.prefetch_log(line, state, Tag::of(placement));
         }
     }
 
-    /// Fetches the line of the chain's first bucket.
-    #[inline]
-    pub(super) fn prefetch(&self, placement: Placement) {
-        self.words.prefetch(self.chain(placement));
-    }
-
-    /// Fetches the lines of the first item with the right tag, or the next bucket when the first has none. A typical
-    /// item lies in one line or two; what is longer is fetched by the hardware as it is read.
-    #[inline]
-    pub(super) fn prefetch_item(&self, placement: Placement) {
-        let Some(line) = self.words.line(self.chain(placement)) else { return };
-        if let Some(slot) = with_tag(line, placement).next() {
-            let at = item_at(load_slot(line, slot));
+    fn prefetch_log(&self, line: &[AtomicU64; LINE_WORDS], state: State, tag: Tag) {
+        let matches = pointers_of(line, state, tag);
+        if matches != 0 {
+            let at = Pointer(cell(line, matches.trailing_zeros() as usize)).at();
             self.words.prefetch(at);
             if at % LINE_WORDS + self.layout.item_words_hint > LINE_WORDS {
                 self.words.prefetch(at + LINE_WORDS);
             }
-        } else if let Some(next) = self.next(line) {
-            self.words.prefetch(next);
         }
     }
 
-    /// All entries of a chain that are not empty, with their words.
-    pub(super) fn chain_entries(&self, chain: usize) -> impl Iterator<Item = (usize, u64)> + use<'_, 'm> {
-        self.buckets(chain).flat_map(|bucket| {
-            let line = self.words.line(bucket);
-            line.into_iter().flat_map(entries).map(move |(slot, entry)| (bucket + slot, entry))
+    /// The cell that leads to an item in the log, when one still does.
+    pub(super) fn pointer_to(&self, item: Item, placement: Placement) -> Option<Found> {
+        let home = self.home(placement);
+        let other = self.other(home, Tag::of(placement));
+        [home, other].into_iter().find_map(|bucket| {
+            let line = self.line(bucket)?;
+            let state = state_of(self.words, bucket);
+            let leads = |index: &usize| state.is_pointer(*index) && Pointer(cell(line, *index)).at() == item.at;
+            let cell = (0..CELL_COUNT).find(leads)?;
+            Some(Found { home, bucket, cell, item })
         })
     }
 
-    /// The buckets of a chain.
-    pub(super) fn buckets(&self, chain: usize) -> impl Iterator<Item = usize> + use<'_, 'm> {
-        let next = |bucket: &usize| self.words.line(*bucket).and_then(|line| self.next(line));
-        core::iter::successors(Some(chain), next).take(1 + CHAIN_OVERFLOW_MAX)
+    /// The pointer in a cell, which must hold one.
+    pub(super) fn pointer(&self, bucket: usize, cell: usize) -> Pointer {
+        Pointer(self.words.load(bucket + CELLS_WORD + cell))
     }
 
-    /// The word whose entry leads to the item at `at`, when that item is still reachable.
-    pub(super) fn slot_of(&self, item: Item) -> Option<Found> {
-        let chain = self.layout.chain(item.header.placement_low());
-        let (slot, _) = self.chain_entries(chain).find(|&(_, entry)| item_at(entry) == item.at)?;
-        Some(Found { chain, slot, item })
-    }
-
-    /// The item that an entry leads to.
-    pub(super) fn item_at_entry(&self, entry: u64) -> Item {
-        let at = item_at(entry);
-        Item { at, header: ItemHeader::from_word(self.words.load(at)) }
-    }
-
-    /// A place for one more entry in a chain, if there is one; `overflow_free` is whether a bucket can be added.
-    fn vacancy(&self, chain: usize, overflow_free: bool) -> Option<Place> {
-        let mut last = None;
-        for (depth, bucket) in self.buckets(chain).enumerate() {
-            let line = self.words.line(bucket)?;
-            for (slot, word) in line.iter().enumerate().skip(1) {
-                if word.load(Ordering::Relaxed) == 0 {
-                    return Some(Place::Slot(bucket + slot));
-                }
-            }
-            last = (depth < CHAIN_OVERFLOW_MAX).then_some(bucket);
-        }
-        last.filter(|_| overflow_free).map(Place::Behind)
+    /// The placement of an item, computed from its key.
+    pub(super) fn placement_of(&self, item: Item) -> Placement {
+        let mut bytes = [0; qp_wire::limits::KEY_LEN_MAX];
+        Placement::of(&self.secret, item.load_key(self.words, &mut bytes))
     }
 }
 
-/// The slots of a bucket whose entries have this placement's tag.
-///
-/// All seven are compared without a branch: which one it will be is random, so that a branch would be mispredicted.
-#[inline]
-fn with_tag(line: &[AtomicU64; LINE_WORDS], placement: Placement) -> impl Iterator<Item = usize> + use<> {
-    let tag = tag(placement);
-    let mut matches = 0u32;
-    for (slot, word) in line.iter().enumerate().skip(1) {
-        matches |= u32::from(word.load(Ordering::Relaxed) >> TAG_SHIFT == tag) << slot;
-    }
-    core::iter::from_fn(move || {
-        let slot = matches.trailing_zeros();
-        // Takes the lowest bit away.
-        matches &= matches.checked_sub(1)?;
-        Some(slot as usize)
-    })
-}
-
-#[inline]
-fn load_slot(line: &[AtomicU64; LINE_WORDS], slot: usize) -> u64 {
-    line.get(slot).map_or(0, |word| word.load(Ordering::Relaxed))
-}
-
-/// The entries of a bucket that are not empty.
-#[inline]
-fn entries(line: &[AtomicU64; LINE_WORDS]) -> impl Iterator<Item = (usize, u64)> + '_ {
-    let loaded = line.iter().enumerate().skip(1).map(|(slot, word)| (slot, word.load(Ordering::Relaxed)));
-    loaded.filter(|&(_, entry)| entry != 0)
-}
-
-#[inline]
-pub(super) const fn item_at(entry: u64) -> usize {
-    (entry & ITEM_AT) as usize
-}
-
-/// The entry of an item with this placement that begins at a word.
-#[inline]
-pub(super) const fn entry(placement: Placement, at: usize) -> u64 {
-    tag(placement) << TAG_SHIFT | at as u64 & ITEM_AT
-}
-
-/// The entry of the same item after it has moved.
-pub(super) const fn moved_entry(entry: u64, at: usize) -> u64 {
-    entry & !ITEM_AT | at as u64 & ITEM_AT
-}
-
-/// The version in a chain's first word; odd while the owner changes the chain.
-#[inline]
-pub(super) const fn version(control: u64) -> u32 {
-    (control >> 32) as u32
-}
-
-/// The index for its owner, with what only the owner knows.
+/// The index for its owner.
 #[derive(Debug)]
 pub(super) struct IndexOwner<'m> {
     pub(super) look: Index<'m>,
-    /// The first unused overflow bucket, or 0. Each one links to the next.
-    overflow_free: u32,
-    overflow_used: u32,
+    /// Cells that hold items or pointers.
+    pub(super) cells_used: u64,
 }
 
 impl<'m> IndexOwner<'m> {
     /// Makes an empty index, whatever the memory held.
-    pub(super) fn format(words: Words<'m>, layout: Layout) -> Self {
-        let mut index = Self { look: Index { words, layout }, overflow_free: 0, overflow_used: 0 };
-        for chain in layout.chains() {
-            index.wipe(chain, 0);
+    pub(super) fn format(words: Words<'m>, layout: Layout, secret: Secret) -> Self {
+        for bucket in layout.buckets() {
+            for offset in 0..LINE_WORDS {
+                words.store(bucket + offset, 0);
+            }
         }
-        index.free_all_overflow();
-        index
+        Self { look: Index::new(words, layout, secret), cells_used: 0 }
     }
 
     /// Empties the index while readers read.
     pub(super) fn reset(&mut self) {
-        let layout = self.look.layout;
-        for chain in layout.chains() {
-            self.change(chain, |index| {
-                let control = index.look.words.load(chain);
-                index.wipe(chain, control & !LINK);
-            });
-        }
-        // No chain leads here any more, and a reader that is still here finds the version of its chain changed.
-        self.free_all_overflow();
-    }
-
-    fn free_all_overflow(&mut self) {
-        let layout = self.look.layout;
-        let count = layout.overflow_count();
-        for number in 1..=count {
-            let next = if number == count { 0 } else { number + 1 };
-            self.wipe(layout.overflow(number), u64::from(next));
-        }
-        self.overflow_free = 1;
-        self.overflow_used = 0;
-    }
-
-    fn wipe(&self, bucket: usize, control: u64) {
-        for slot in 1..LINE_WORDS {
-            self.look.words.store(bucket + slot, 0);
-        }
-        self.look.words.store(bucket, control);
-    }
-
-    pub(super) const fn overflow_used(&self) -> u32 {
-        self.overflow_used
-    }
-
-    /// Counts the free overflow buckets one by one, for the audit.
-    pub(super) fn overflow_free_count(&self) -> u32 {
-        let next = |number: &u32| Some((self.look.words.load(self.look.layout.overflow(*number)) & LINK) as u32);
-        let numbers = core::iter::successors(Some(self.overflow_free), next).take_while(|&number| number != 0);
-        numbers.take(self.look.layout.overflow_count() as usize + 1).count() as u32
-    }
-
-    pub(super) fn vacancy(&self, chain: usize) -> Option<Place> {
-        self.look.vacancy(chain, self.overflow_free != 0)
-    }
-
-    /// Makes an entry reachable, in the place of what may be there. The item must be complete.
-    pub(super) fn fill(&mut self, chain: usize, vacancy: Place, entry: u64) {
-        self.change(chain, |index| match vacancy {
-            Place::Slot(slot) => index.look.words.publish(slot, entry),
-            Place::Behind(bucket) => index.extend(bucket, entry),
-        });
-    }
-
-    /// Hangs a bucket with one entry behind the last of a chain.
-    fn extend(&mut self, bucket: usize, entry: u64) {
         let words = self.look.words;
-        let number = self.overflow_free;
-        let overflow = self.look.layout.overflow(number);
-        debug_assert!(number != 0, "the caller has seen a free bucket");
-        self.overflow_free = (words.load(overflow) & LINK) as u32;
-        self.overflow_used += 1;
-        words.store(overflow, 0);
-        words.store(overflow + 1, entry);
-        self.set_link(bucket, number);
+        for bucket in self.look.layout.buckets() {
+            self.change(bucket, state_of(words, bucket).emptied(), &[]);
+            words.store(bucket + OVERFLOW_WORD, 0);
+        }
+        self.cells_used = 0;
     }
 
-    /// Makes an entry unreachable, and its bucket free when that was the last of an overflow bucket.
+    /// Makes an item visible whose two words are these.
+    pub(super) fn put_item(&mut self, bucket: usize, cell: usize, shape: Shape, content: [u64; 2]) {
+        let [low, high] = content;
+        let state = state_of(self.look.words, bucket).with_item(cell / 2, shape);
+        self.change(bucket, state, &[(cell, low), (cell + 1, high)]);
+        self.unmark(bucket, cell);
+    }
+
+    /// Makes a pointer visible, in a free cell or in place of another pointer.
+    pub(super) fn put_pointer(&mut self, bucket: usize, cell: usize, pointer: Pointer) {
+        let state = state_of(self.look.words, bucket).with_pointer(cell);
+        self.change(bucket, state, &[(cell, pointer.0)]);
+        self.unmark(bucket, cell);
+    }
+
+    /// Puts a pointer where an item was.
+    pub(super) fn replace_item_by_pointer(&mut self, bucket: usize, cell: usize, pointer: Pointer) {
+        let state = state_of(self.look.words, bucket).without_item(cell / 2).with_pointer(cell);
+        self.change(bucket, state, &[(cell, pointer.0)]);
+        self.unmark(bucket, cell);
+    }
+
+    /// Takes the item or pointer out of a place.
+    pub(super) fn take(&mut self, bucket: usize, cell: usize) {
+        let state = state_of(self.look.words, bucket);
+        let state = if state.is_pointer(cell) { state.without_pointer(cell) } else { state.without_item(cell / 2) };
+        self.change(bucket, state, &[]);
+    }
+
+    /// Notes in a key's home that its item lies, or will lie, elsewhere. Before the item is there.
+    pub(super) fn note_elsewhere(&self, home: usize, tag: Tag) {
+        let words = self.look.words;
+        words.store(home + OVERFLOW_WORD, overflow_of(words, home).with(tag).0);
+    }
+
+    /// Notes in a key's home that its item no longer lies elsewhere. When it does not.
+    pub(super) fn forget_elsewhere(&self, home: usize) {
+        let words = self.look.words;
+        words.store(home + OVERFLOW_WORD, overflow_of(words, home).without_one().0);
+    }
+
+    /// Takes an item out of the index.
     pub(super) fn clear(&mut self, found: &Found) {
-        self.change(found.chain, |index| {
-            index.look.words.publish(found.slot, 0);
-            index.shrink(found.chain, found.slot / LINE_WORDS * LINE_WORDS);
-        });
-    }
-
-    fn shrink(&mut self, chain: usize, bucket: usize) {
-        let words = self.look.words;
-        if bucket == chain || words.line(bucket).is_none_or(|line| entries(line).next().is_some()) {
-            return;
+        self.take(found.bucket, found.cell);
+        if found.is_displaced() {
+            self.forget_elsewhere(found.home);
         }
-        let Some(before) = self.look.buckets(chain).find(|&before| self.follows(before, bucket)) else { return };
-        self.set_link(before, (words.load(bucket) & LINK) as u32);
-        words.store(bucket, u64::from(self.overflow_free));
-        self.overflow_free = self.look.layout.overflow_number(bucket);
-        self.overflow_used -= 1;
     }
 
-    fn follows(&self, before: usize, bucket: usize) -> bool {
-        self.look.words.load(before) & LINK == u64::from(self.look.layout.overflow_number(bucket))
-    }
-
-    fn set_link(&self, bucket: usize, number: u32) {
-        let control = self.look.words.load(bucket);
-        self.look.words.publish(bucket, control & !LINK | u64::from(number));
-    }
-
-    /// Runs a change of a chain between the two steps of its version. The module head of `table` has the argument.
+    /// Notes that an item was read, for the choice of what to evict.
     #[inline]
-    fn change(&mut self, chain: usize, change: impl FnOnce(&mut Self)) {
+    pub(super) fn note_read(&self, found: &Found) {
+        let (words, bucket) = (self.look.words, found.bucket);
+        let overflow = overflow_of(words, bucket);
+        if !overflow.was_read(found.cell) {
+            words.store(bucket + OVERFLOW_WORD, overflow.with_read(found.cell, true).0);
+        }
+    }
+
+    /// What is new in a cell was not read yet.
+    #[inline]
+    fn unmark(&self, bucket: usize, cell: usize) {
+        if self.look.layout.mode == Mode::Cache {
+            let overflow = overflow_of(self.look.words, bucket);
+            self.look.words.store(bucket + OVERFLOW_WORD, overflow.with_read(cell, false).0);
+        }
+    }
+
+    /// Stores cells of a bucket and then its state; where there are readers, between the two steps of the version. The
+    /// module head of `table` has the argument.
+    #[inline]
+    fn change(&mut self, bucket: usize, state: State, cells: &[(usize, u64)]) {
         let words = self.look.words;
-        if self.look.layout.concurrent_read {
-            words.store(chain, words.load(chain).wrapping_add(VERSION_ONE));
+        let before = state_of(words, bucket);
+        self.cells_used = self.cells_used + state.cells_used() as u64 - before.cells_used() as u64;
+        let with_readers = self.look.layout.concurrent_read;
+        if with_readers {
+            words.store(bucket, before.next_version().0);
             fence(Ordering::Release);
-            change(self);
-            words.publish(chain, words.load(chain).wrapping_add(VERSION_ONE));
-        } else {
-            change(self);
         }
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use std::vec::Vec;
-
-    use super::super::tests::{NOW, config, key, memory};
-    use super::super::{DeleteOutcome, Millis, Mode, SetOutcome, Table};
-    use super::*;
-
-    /// Keys that share a chain of this table.
-    fn colliding(table: &Table<'_>, count: usize) -> Vec<[u8; 8]> {
-        let chain = table.look().chain(key(b"the first").placement());
-        let numbers = (0u64..).map(u64::to_le_bytes);
-        numbers.filter(|name| table.look().chain(key(name).placement()) == chain).take(count).collect()
-    }
-
-    const CHAIN_ITEMS_MAX: usize = (LINE_WORDS - 1) * (1 + CHAIN_OVERFLOW_MAX);
-
-    #[test]
-    fn a_chain_grows_to_its_cap_and_then_a_store_refuses() {
-        let memory = memory(256 * 1024);
-        let mut table = Table::format(&memory, &config(Mode::Store)).expect("enough memory");
-        let names = colliding(&table, CHAIN_ITEMS_MAX + 1);
-        let (last, names) = names.split_last().expect("36 keys");
-        for (count, name) in names.iter().enumerate() {
-            assert_eq!(table.set(&key(name), name, None, NOW), SetOutcome::Stored);
-            assert_eq!(table.stats().overflow_buckets, (count / 7) as u64);
+        for &(cell, content) in cells {
+            words.store(bucket + CELLS_WORD + cell, content);
         }
-        assert_eq!(table.set(&key(last), last, None, NOW), SetOutcome::InsufficientSpace);
-        assert_eq!(table.stats().refused_index, 1);
-        for name in names {
-            assert!(table.test(&key(name), NOW));
-            assert_eq!(table.set(&key(name), b"another length", None, NOW), SetOutcome::Stored);
-        }
-        assert_eq!(table.delete(&key(&names[17]), NOW), DeleteOutcome::Deleted);
-        assert_eq!(table.set(&key(last), last, None, NOW), SetOutcome::Stored, "a deleted entry makes room");
-        assert_eq!(table.audit(), Ok(()));
-    }
-
-    #[test]
-    fn a_full_chain_of_a_cache_gives_up_its_oldest() {
-        let memory = memory(256 * 1024);
-        let mut table = Table::format(&memory, &config(Mode::Cache)).expect("enough memory");
-        let names = colliding(&table, 100);
-        for (count, name) in names.iter().enumerate() {
-            assert_eq!(table.set(&key(name), name, None, NOW), SetOutcome::Stored);
-            let evicted = (count + 1).saturating_sub(CHAIN_ITEMS_MAX);
-            assert_eq!(table.stats().evicted_bucket, evicted as u64);
-            for (index, name) in names[..=count].iter().enumerate() {
-                assert_eq!(table.test(&key(name), NOW), index >= evicted);
-            }
-        }
-        assert_eq!(table.audit(), Ok(()));
-    }
-
-    #[test]
-    fn a_full_chain_gives_up_its_expired_items_first() {
-        for mode in [Mode::Store, Mode::Cache] {
-            let memory = memory(256 * 1024);
-            let mut table = Table::format(&memory, &config(mode)).expect("enough memory");
-            let names = colliding(&table, CHAIN_ITEMS_MAX + 2);
-            for (index, name) in names[..CHAIN_ITEMS_MAX].iter().enumerate() {
-                let expiry = (index == 20 || index == 34).then_some(Millis(2000));
-                assert_eq!(table.set(&key(name), name, expiry, NOW), SetOutcome::Stored);
-            }
-            for name in &names[CHAIN_ITEMS_MAX..] {
-                assert_eq!(table.set(&key(name), name, None, Millis(2000)), SetOutcome::Stored);
-            }
-            let stats = table.stats();
-            assert_eq!((stats.expired, stats.evicted_bucket, stats.items), (2, 0, CHAIN_ITEMS_MAX as u64));
-        }
-    }
-
-    #[test]
-    fn emptied_overflow_buckets_serve_other_chains() {
-        let memory = memory(8 * 1024 + 64);
-        let mut table = Table::format(&memory, &config(Mode::Store)).expect("enough memory");
-        let names = colliding(&table, CHAIN_ITEMS_MAX);
-        for round in 0..50usize {
-            for name in &names {
-                assert_eq!(table.set(&key(name), b"", None, NOW), SetOutcome::Stored);
-            }
-            assert_eq!(table.stats().overflow_buckets, CHAIN_OVERFLOW_MAX as u64);
-            // Emptied from the front, from the back, and in between.
-            for index in 0..names.len() {
-                let name = &names[(index * 8 + round * 3) % names.len()];
-                table.delete(&key(name), NOW);
-                assert_eq!(table.audit(), Ok(()));
-            }
-            for name in &names {
-                table.delete(&key(name), NOW);
-            }
-            assert_eq!((table.stats().items, table.stats().overflow_buckets), (0, 0));
-        }
-    }
-
-    #[test]
-    fn a_store_without_overflow_buckets_refuses_only_full_chains() {
-        let memory = memory(8 * 1024 + 64);
-        let mut table = Table::format(&memory, &config(Mode::Store)).expect("enough memory");
-        let mut number = 0u64;
-        let mut kept = Vec::new();
-        while table.stats().refused_index < 20 {
-            let name = number.to_le_bytes();
-            match table.set(&key(&name), b"", None, NOW) {
-                SetOutcome::Stored => kept.push(name),
-                _ => assert_eq!(table.stats().refused_log, 0, "the index of such small items fills first"),
-            }
-            number += 1;
-        }
-        assert_eq!(table.stats().overflow_buckets, table.stats().overflow_buckets_max);
-        assert!(kept.iter().all(|name| table.test(&key(name), NOW)));
-        assert_eq!(table.audit(), Ok(()));
+        let state = if with_readers { state.next_version().next_version() } else { state };
+        words.publish(bucket, state.0);
     }
 }

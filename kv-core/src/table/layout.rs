@@ -1,26 +1,33 @@
 //! How a table divides its memory, and the words at its beginning that say so.
 //!
 //! ```text
-//! word   0        8                                                                        end of memory
-//!        +--------+----------------+------------------+------------------------------------+
-//!        | header | buckets        | overflow buckets | log                                |
-//!        +--------+----------------+------------------+------------------------------------+
+//! word   0        8                                                       end of memory
+//!        +--------+---------------------------+---------------------------+
+//!        | header | buckets                   | log                       |
+//!        +--------+---------------------------+---------------------------+
 //! ```
 //!
 //! | word of the header | field |
 //! |---|---|
 //! | 0 | [`MAGIC`], stored last: without it there is no table |
 //! | 1 | layout version in the low half, flags in the high half: bit 0 cache mode, bit 1 concurrent readers |
-//! | 2 | number of buckets in the low half, of overflow buckets in the high half |
+//! | 2 | number of buckets |
 //! | 3 | number of all words |
 //! | 4 | placement of the magic's bytes under the secret, to know the secret again |
 //! | 5 | words of a typical item |
 //! | 6, 7 | 0 |
 //!
 //! All words are little-endian numbers when seen as bytes.
+//!
+//! # How the memory is divided
+//! Items that lie in buckets need no log, all others need a cell and the log. The share of the buckets follows from the
+//! typical item: three of four cells are to be in use when the log is full of such items. What is left is the log; it
+//! has at least 1/128 of the memory, and a megabyte where that is not more than half, so that any item fits a table of
+//! two megabytes, whatever the typical one is.
 
 use super::config::{Mode, TABLE_LEN_MIN, TableConfig, TableError};
-use super::item::ITEM_WORDS_MAX;
+use super::bucket::CELL_COUNT;
+use super::item::{INLINE_LEN_MAX, ITEM_WORDS_MAX, Shape};
 use super::words::{LINE_WORDS, WORD_LEN, Words};
 use crate::hash::{Placement, Secret};
 
@@ -28,21 +35,26 @@ use crate::hash::{Placement, Secret};
 const MAGIC: u64 = u64::from_le_bytes(*b"DPUKVTBL");
 
 /// Raised when anything in the memory changes its place or meaning.
-const LAYOUT_VERSION: u32 = 1;
+const LAYOUT_VERSION: u32 = 2;
 
 const FLAG_CACHE: u64 = 1 << 32;
 const FLAG_CONCURRENT_READ: u64 = 1 << 33;
 
 const HEADER_WORDS: usize = LINE_WORDS;
 
-/// Items per bucket that the index is sized for, when the log is full of typical items. A bucket holds 7. With a mean
-/// of 5, random placement overfills 13 % of the buckets (Poisson), so that overflow buckets for a quarter of them leave
-/// room for items that are a sixth smaller than they were said to be.
-const BUCKET_LOAD: usize = 5;
-const BUCKETS_PER_OVERFLOW: usize = 4;
+/// The share of cells that are in use, in percent, when the log is full of typical items. With two buckets of six cells
+/// for each key, a store finds a place up to more than 95 %; the fewer are in use, the more look-ups end with the first
+/// bucket.
+const CELLS_USED_PERCENT: usize = 80;
 
-/// A few more, since in a small index the overfilled share varies.
-const OVERFLOW_EXTRA: usize = 8;
+/// The least share of the log, and the words that it gets where that is not more than half of the memory.
+const LOG_SHARE_MIN: usize = 128;
+const LOG_WORDS_MIN: usize = (1 << 20) / WORD_LEN;
+
+/// The most that live items may take of a store's log, in percent. More could be kept, but each stored word would then
+/// move more than seven others: with random overwrites, a share f of the words at the head is still live when the
+/// log is filled to (f − 1)/ln f (Rosenblum and Ousterhout, TOCS 1992, for such a load).
+const LIVE_PERCENT_MAX: usize = 93;
 
 /// An item takes at most this part of the log. The limit for live items follows from it, see
 /// [`Layout::live_words_max`].
@@ -55,7 +67,6 @@ pub(super) const CLEANING_RATIO: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     bucket_count: u32,
-    overflow_count: u32,
     pub(super) log_start: usize,
     pub(super) log_end: usize,
     /// The words of a typical item.
@@ -74,17 +85,14 @@ impl Layout {
         if word_count < TABLE_LEN_MIN / WORD_LEN {
             return Err(TableError::MemoryTooSmall { needed_len: TABLE_LEN_MIN, got_len: word_count * WORD_LEN });
         }
-        // A header, at least one word for the key, and no more than the table will take.
         let item_words_max = (word_count / ITEMS_PER_LOG_MIN).min(ITEM_WORDS_MAX);
-        let item_words_hint = 1 + config.item_len_hint.div_ceil(WORD_LEN).clamp(1, item_words_max - 1);
-        let index_words_per_item = LINE_WORDS * (BUCKETS_PER_OVERFLOW + 1) / (BUCKETS_PER_OVERFLOW * BUCKET_LOAD);
-        let item_count = word_count / (item_words_hint + index_words_per_item);
-        let bucket_count = u32::try_from(item_count / BUCKET_LOAD).unwrap_or(u32::MAX / 2).max(1);
-        let overflow_count = bucket_count / BUCKETS_PER_OVERFLOW as u32 + OVERFLOW_EXTRA as u32;
+        let item_words_hint = item_words(config.item_len_hint).min(item_words_max);
+        let bucket_words = bucket_words(word_count, config.item_len_hint, item_words_hint);
+        // Even, so that no bucket is its own other one.
+        let bucket_count = (u32::try_from(bucket_words / LINE_WORDS).unwrap_or(u32::MAX) & !1).max(2);
         Ok(Self {
             bucket_count,
-            overflow_count,
-            log_start: log_start(bucket_count, overflow_count),
+            log_start: log_start(bucket_count),
             log_end: word_count,
             item_words_hint,
             mode: config.mode,
@@ -102,7 +110,7 @@ impl Layout {
         let cache = if self.mode == Mode::Cache { FLAG_CACHE } else { 0 };
         let concurrent = if self.concurrent_read { FLAG_CONCURRENT_READ } else { 0 };
         words.store(1, u64::from(LAYOUT_VERSION) | cache | concurrent);
-        words.store(2, u64::from(self.bucket_count) | u64::from(self.overflow_count) << 32);
+        words.store(2, u64::from(self.bucket_count));
         words.store(3, self.log_end as u64);
         words.store(4, fingerprint(secret));
         words.store(5, self.item_words_hint as u64);
@@ -119,7 +127,7 @@ impl Layout {
         if words.load_acquire(0) != MAGIC {
             return Err(TableError::NotATable);
         }
-        let (version_and_flags, counts) = (words.load(1), words.load(2));
+        let (version_and_flags, bucket_count) = (words.load(1), words.load(2));
         let found = version_and_flags as u32;
         if found != LAYOUT_VERSION {
             return Err(TableError::LayoutVersion { known: LAYOUT_VERSION, found });
@@ -127,14 +135,13 @@ impl Layout {
         if words.load(4) != fingerprint(secret) {
             return Err(TableError::WrongSecret);
         }
-        let (bucket_count, overflow_count) = (counts as u32, (counts >> 32) as u32);
-        let log_start = log_start(bucket_count, overflow_count);
-        if bucket_count == 0 || words.load(3) != words.count() as u64 || log_start >= words.count() {
+        let bucket_count = bucket_count as u32;
+        let log_start = log_start(bucket_count);
+        if bucket_count < 2 || !bucket_count.is_multiple_of(2) || words.load(3) != words.count() as u64 || log_start >= words.count() {
             return Err(TableError::Geometry);
         }
         Ok(Self {
             bucket_count,
-            overflow_count,
             log_start,
             log_end: words.count(),
             item_words_hint: (words.load(5) as usize).min(ITEM_WORDS_MAX),
@@ -143,30 +150,37 @@ impl Layout {
         })
     }
 
-    /// The first bucket of a chain. Multiplication maps the half placement evenly to any number of buckets.
+    /// The bucket for half a placement. Multiplication maps it evenly to any number of buckets.
     #[inline]
-    pub(super) const fn chain(&self, placement_low: u32) -> usize {
-        HEADER_WORDS + ((placement_low as u64 * self.bucket_count as u64) >> 32) as usize * LINE_WORDS
+    pub(super) const fn bucket_of(&self, placement_low: u32) -> usize {
+        HEADER_WORDS + self.scaled(placement_low) * LINE_WORDS
     }
 
-    /// An overflow bucket by its number, which starts at 1.
+    /// The bucket whose number and that of this one have a sum, modulo the number of buckets, that the tag chooses. The
+    /// sum is odd and the number of buckets even, so that the two are never the same.
     #[inline]
-    pub(super) const fn overflow(&self, number: u32) -> usize {
-        HEADER_WORDS - LINE_WORDS + (self.bucket_count as usize + number as usize) * LINE_WORDS
+    pub(super) const fn other(&self, bucket: usize, tag: u64) -> usize {
+        /// 2^32 divided by the golden ratio: spreads 16 bits over 32 (Knuth, TAOCP 3, 6.4).
+        const SPREAD: u32 = 0x9e37_79b1;
+        let sum = self.scaled((tag as u32).wrapping_mul(SPREAD)) | 1;
+        let number = (bucket - HEADER_WORDS) / LINE_WORDS;
+        let other = if sum >= number { sum - number } else { sum + self.bucket_count as usize - number };
+        HEADER_WORDS + other * LINE_WORDS
     }
 
-    /// The number of an overflow bucket; the inverse of [`Layout::overflow`].
-    pub(super) const fn overflow_number(&self, bucket: usize) -> u32 {
-        ((bucket + LINE_WORDS - HEADER_WORDS) / LINE_WORDS).saturating_sub(self.bucket_count as usize) as u32
+    #[inline]
+    const fn scaled(&self, bits: u32) -> usize {
+        ((bits as u64 * self.bucket_count as u64) >> 32) as usize
     }
 
-    /// The first bucket of every chain.
-    pub(super) fn chains(&self) -> impl Iterator<Item = usize> + use<> {
-        (HEADER_WORDS..self.overflow(1)).step_by(LINE_WORDS)
+    /// All buckets.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = usize> + use<> {
+        (HEADER_WORDS..log_start(self.bucket_count)).step_by(LINE_WORDS)
     }
 
-    pub(super) const fn overflow_count(&self) -> u32 {
-        self.overflow_count
+    /// Cells of all buckets.
+    pub(super) const fn cells(&self) -> u64 {
+        self.bucket_count as u64 * CELL_COUNT as u64
     }
 
     pub(super) const fn log_words(&self) -> usize {
@@ -184,7 +198,7 @@ impl Layout {
         self.log_words().div_ceil(CLEANING_RATIO + 1) + 3 * self.item_words_max()
     }
 
-    /// The most words that live items may have, 86 to 90 % of a store's log. The module head derives it.
+    /// The most words that live items may have, 86 to 93 % of a store's log. The module head derives it.
     pub(super) const fn live_words_max(&self) -> usize {
         let log_words = self.log_words();
         match self.mode {
@@ -193,16 +207,34 @@ impl Layout {
                 let provable = log_words
                     .saturating_sub(2 * log_words.div_ceil(CLEANING_RATIO + 1))
                     .saturating_sub(5 * self.item_words_max());
-                // More than 90 % could be kept, but each stored word would then move more than 13 others.
-                let affordable = log_words / 10 * 9;
+                let affordable = log_words * LIVE_PERCENT_MAX / 100;
                 if provable < affordable { provable } else { affordable }
             }
         }
     }
 }
 
-fn log_start(bucket_count: u32, overflow_count: u32) -> usize {
-    HEADER_WORDS + (bucket_count as usize + overflow_count as usize) * LINE_WORDS
+fn log_start(bucket_count: u32) -> usize {
+    HEADER_WORDS + bucket_count as usize * LINE_WORDS
+}
+
+/// Words in the log of an item with a key of 8 bytes and so many bytes of key and value together.
+fn item_words(len: usize) -> usize {
+    let key_len = len.min(WORD_LEN);
+    Shape::of(key_len, len - key_len, false).map_or(ITEM_WORDS_MAX, |shape| shape.in_log().words())
+}
+
+/// Words of all buckets for such typical items.
+fn bucket_words(word_count: usize, item_len_hint: usize, item_words_hint: usize) -> usize {
+    let log_words_min = (word_count / LOG_SHARE_MIN).max((word_count / 2).min(LOG_WORDS_MIN));
+    let most = word_count - HEADER_WORDS - log_words_min;
+    if item_len_hint <= INLINE_LEN_MAX {
+        return most;
+    }
+    // In hundredths of a word, for one item.
+    let index = 100 * 100 * LINE_WORDS / (CELL_COUNT * CELLS_USED_PERCENT);
+    let log = 100 * 100 * item_words_hint / LIVE_PERCENT_MAX;
+    (word_count / (index + log) * index + word_count % (index + log) * index / (index + log)).min(most)
 }
 
 fn fingerprint(secret: &Secret) -> u64 {

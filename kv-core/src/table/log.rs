@@ -49,11 +49,6 @@ impl Log {
         if words <= rest { words } else { words + rest }
     }
 
-    /// How many words the oldest item at `at` is away from the head: what was appended earlier is nearer.
-    pub(super) const fn age_rank(&self, at: usize) -> usize {
-        if at >= self.head { at - self.head } else { at + (self.end - self.start) - self.head }
-    }
-
     /// The words from `at` to the log's end, which a filler there covers.
     pub(super) const fn rest(&self, at: usize) -> usize {
         self.end.saturating_sub(at)
@@ -131,18 +126,5 @@ mod tests {
         assert_eq!((log.free(), log.append(words, 1)), (0, None));
         log.pass(16);
         assert_eq!((log.head(), log.append(words, 16)), (4, Some(4)));
-    }
-
-    #[test]
-    fn what_was_appended_earlier_ranks_nearer_across_the_end() {
-        let memory: Vec<AtomicU64> = (0..32).map(|_| AtomicU64::new(0)).collect();
-        let words = Words::aligned(&memory);
-        let mut log = Log::new(4, 20);
-        let first = log.append(words, 10).expect("it fits");
-        let second = log.append(words, 4).expect("it fits");
-        log.pass(10);
-        let third = log.append(words, 5).expect("it fits");
-        assert_eq!((first, second, third), (4, 14, 4));
-        assert!(log.age_rank(second) < log.age_rank(third));
     }
 }

@@ -59,15 +59,19 @@
 mod add;
 mod append;
 mod audit;
+mod bucket;
 mod clean;
 mod compare_and_set;
 mod config;
 mod delete;
+mod displace;
+mod evict;
 mod get;
 mod increment;
 mod index;
 mod item;
 mod layout;
+mod lines;
 mod log;
 mod prefetch;
 mod publish;
@@ -97,7 +101,7 @@ pub use touch::TouchOutcome;
 pub use ttl::TtlOutcome;
 
 use self::index::{Found, Index, IndexOwner};
-use self::item::{Item, NEVER};
+use self::item::{Item, ItemHeader, NEVER};
 use self::layout::Layout;
 use self::log::Log;
 use self::stats::Counts;
@@ -112,7 +116,6 @@ use crate::sync::AtomicU64;
 /// would not break memory safety, but it would break promises.
 #[derive(Debug)]
 pub struct Table<'m> {
-    secret: Secret,
     index: IndexOwner<'m>,
     log: Log,
     counts: Counts,
@@ -130,15 +133,15 @@ impl<'m> Table<'m> {
         let words = Words::aligned(memory);
         let layout = Layout::plan(words, config)?;
         Layout::erase(words);
-        let index = IndexOwner::format(words, layout);
+        let index = IndexOwner::format(words, layout, config.secret);
         layout.write(words, &config.secret);
         let log = Log::new(layout.log_start, layout.log_end);
-        Ok(Self { secret: config.secret, index, log, counts: Counts::default() })
+        Ok(Self { index, log, counts: Counts::default() })
     }
 
     /// What keys the places of this table's items: [`Key::new`] needs it.
     pub const fn secret(&self) -> &Secret {
-        &self.secret
+        &self.index.look.secret
     }
 
     #[inline]
@@ -157,7 +160,7 @@ impl<'m> Table<'m> {
     }
 
     /// The item of a key, if it lives. One that has expired is taken out on the way.
-    #[inline]
+    #[inline(always)]
     fn find_live(&mut self, key: &Key<'_>, now: Millis) -> Option<Found> {
         let found = self.look().find(key)?;
         if self.look().is_expired(found.item, now) {
@@ -175,7 +178,16 @@ impl<'m> Table<'m> {
     /// Makes an item unreachable. The caller counts why.
     fn remove(&mut self, found: &Found) {
         self.index.clear(found);
-        self.counts.forget(found.item.header);
+        self.bury(found.item);
+        self.counts.forget(found.item.shape);
+    }
+
+    /// Says in an item of the log that nothing leads to it any more.
+    fn bury(&self, item: Item) {
+        if !item.shape.is_inline {
+            let header = ItemHeader::from_word(self.words().load(item.at));
+            self.words().store(item.at, header.dead().to_word());
+        }
     }
 }
 
@@ -183,11 +195,11 @@ impl Index<'_> {
     /// When an item expires, [`NEVER`] for most.
     #[inline]
     fn expiry(&self, item: Item) -> u64 {
-        if item.header.has_expiry() { self.words.load(item.expiry_at()) } else { NEVER }
+        if item.shape.has_expiry { self.words.load(item.expiry_at()) } else { NEVER }
     }
 
     #[inline]
     fn is_expired(&self, item: Item, now: Millis) -> bool {
-        item.header.has_expiry() && self.expiry(item) <= now.0
+        item.shape.has_expiry && self.expiry(item) <= now.0
     }
 }

@@ -1,13 +1,17 @@
-//! What every storing operation comes down to: make room, write the item, make it reachable.
+//! What every storing operation comes down to: make room, write the item, make it visible.
 //!
 //! The order is what the promises rest on. Whatever can be refused is refused first, so that a refused store changes
 //! nothing that a client can see. Then room is made, which may move the present item or, in a cache, drop it. Then the
-//! new item is written where no entry leads, and one store of one word, the entry, takes it live and the old one out.
-//! The old item's words stay as they are until the log's head has passed them.
+//! new item is written where nothing leads, and one store of one word takes it live and the old one out. The words of
+//! an old item in the log stay as they are until the log's head has passed them. Only an item in a bucket that gets
+//! a value of more than 8 bytes, or of another length, is changed where it is, between the two steps of its
+//! bucket's version: who wants to find such memory after a kill will need a note of what was to be stored.
 
-use super::index::{Found, Place, entry};
-use super::item::{Item, ItemHeader, NEVER};
-use super::words::{WORD_LEN, padded};
+use super::bucket::{Need, Pointer, Tag};
+use super::displace::Place;
+use super::index::Found;
+use super::item::{Item, NEVER, Shape, inline_words};
+use super::words::{WORD_LEN, at_upper_end};
 use super::{Millis, Mode, SetOutcome, Table};
 use crate::hash::Key;
 
@@ -16,10 +20,19 @@ pub(super) fn expiry_word(expiry: Option<Millis>) -> u64 {
     expiry.map_or(NEVER, |moment| moment.0)
 }
 
+/// A new item, before it has a place.
+struct New<'a> {
+    key: &'a Key<'a>,
+    value: &'a [u8],
+    expiry: u64,
+    shape: Shape,
+}
+
 impl Table<'_> {
     /// Gives `key` a value and an expiry ([`NEVER`] for none). `found` is its present item, which lives.
     ///
     /// Whatever is not stored leaves the present item as it is.
+    #[inline]
     pub(super) fn publish(
         &mut self,
         key: &Key<'_>,
@@ -28,57 +41,94 @@ impl Table<'_> {
         found: Option<Found>,
         now: Millis,
     ) -> SetOutcome {
-        let Some(header) = ItemHeader::new(key, value.len(), expiry != NEVER) else { return SetOutcome::TooLarge };
-        if header.words() > self.layout().item_words_max() {
+        let Some(shape) = Shape::of(key.bytes().len(), value.len(), expiry != NEVER) else {
+            return SetOutcome::TooLarge;
+        };
+        if shape.log_words() > self.layout().item_words_max() {
             return SetOutcome::TooLarge;
         }
-        if found.is_some_and(|found| self.overwrite(found.item, value, expiry)) {
-            self.counts.replaced_in_place();
-            return SetOutcome::Stored;
+        let new = New { key, value, expiry, shape };
+        match found {
+            Some(found) if self.overwrite(found.item, &new) => {
+                self.counts.replaced_in_place();
+                SetOutcome::Stored
+            }
+            Some(found) if shape.is_inline => self.store_inline_over(&new, &found, now),
+            None if shape.is_inline => self.store_inline(&new, now),
+            _ => self.store_in_log(&new, found, now),
         }
-        self.append_item(key, header, value, expiry, found, now)
     }
 
-    /// Replaces a value in place, if that is one store of one word. Two words, even if only the expiry is the other one,
-    /// could be found half replaced after a kill.
-    fn overwrite(&self, item: Item, value: &[u8], expiry: u64) -> bool {
-        let same_shape = item.header.value_len() == value.len() && self.look().expiry(item) == expiry;
-        if !same_shape || value.len() > WORD_LEN {
+    /// Replaces a value in place, if that is one store of one word.
+    #[inline]
+    fn overwrite(&self, item: Item, new: &New<'_>) -> bool {
+        let len = new.value.len();
+        if item.shape.value_len() != len || len > WORD_LEN || self.look().expiry(item) != new.expiry {
             return false;
         }
-        if !value.is_empty() {
-            self.words().publish(item.value_at(), padded(value));
-        }
+        let (words, at) = (self.words(), item.last_word());
+        let before = u64::MAX.unbounded_shr(8 * len as u32);
+        let kept = if len == WORD_LEN { 0 } else { words.load(at) & before };
+        words.publish(at, kept | at_upper_end(new.value));
         true
     }
 
-    fn append_item(
-        &mut self,
-        key: &Key<'_>,
-        header: ItemHeader,
-        value: &[u8],
-        expiry: u64,
-        found: Option<Found>,
-        now: Millis,
-    ) -> SetOutcome {
-        let words = header.words();
-        let replaced_words = found.map_or(0, |found| found.item.header.words());
+    /// Puts an item into a bucket.
+    fn store_inline(&mut self, new: &New<'_>, now: Millis) -> SetOutcome {
+        let Some(place) = self.make_place(new.key, Need::Pair, now) else {
+            // Pointers may have left no pair; a single cell is enough for one more.
+            return self.store_in_log(new, None, now);
+        };
+        self.put_inline(new, place);
+        self.counts.stored(new.shape, None);
+        SetOutcome::Stored
+    }
+
+    /// Replaces an item by one that goes into a bucket.
+    fn store_inline_over(&mut self, new: &New<'_>, found: &Found, now: Millis) -> SetOutcome {
+        let old = found.item.shape;
+        if old.is_inline {
+            self.index.put_item(found.bucket, found.cell, new.shape, inline_words(new.key, new.value));
+        } else {
+            let other = self.look().other(found.home, Tag::of(new.key.placement()));
+            let Some(place) = self.index.vacancy(found.home, other, Need::Pair) else {
+                return self.store_in_log(new, Some(*found), now);
+            };
+            self.put_inline(new, place);
+            self.index.clear(found);
+            self.bury(found.item);
+        }
+        self.counts.stored(new.shape, Some(old));
+        SetOutcome::Stored
+    }
+
+    fn put_inline(&mut self, new: &New<'_>, place: Place) {
+        self.note_place(new.key, place);
+        self.index.put_item(place.bucket, place.cell, new.shape, inline_words(new.key, new.value));
+    }
+
+    /// Puts an item into the log, in place of the present one if there is one.
+    fn store_in_log(&mut self, new: &New<'_>, found: Option<Found>, now: Millis) -> SetOutcome {
+        let shape = new.shape.in_log();
+        let words = shape.words();
+        let replaced_words = found.map_or(0, |found| found.item.shape.log_words());
         let passed = self.log.passed();
-        if !self.admit(words, replaced_words, now) || !self.make_room(words, now) {
+        let has_room =
+            words <= self.layout().item_words_max() && self.admit(words, replaced_words, now) && self.make_room(words, now);
+        if !has_room {
             self.counts.refused_log += 1;
             return SetOutcome::InsufficientSpace;
         }
         // Making room moves items, and in cache mode drops them.
-        let again = if passed == self.log.passed() { found } else { self.look().find(key) };
+        let again = if passed == self.log.passed() { found } else { found.and_then(|_| self.look().find(new.key)) };
         if found.is_some() && again.is_none() {
             self.counts.evicted_was_replaced();
         }
-        let chain = self.look().chain(key.placement());
-        let vacancy = match again {
-            Some(found) => Some(Place::Slot(found.slot)),
-            None => self.make_vacancy(chain, now),
+        let place = match again {
+            Some(found) => Some(Place { bucket: found.bucket, cell: found.cell }),
+            None => self.make_place(new.key, Need::Cell, now),
         };
-        let Some(vacancy) = vacancy else {
+        let Some(place) = place else {
             self.counts.refused_index += 1;
             return SetOutcome::InsufficientSpace;
         };
@@ -87,21 +137,37 @@ impl Table<'_> {
             self.counts.refused_log += 1;
             return SetOutcome::InsufficientSpace;
         };
-        self.write(Item { at, header }, expiry, key, value);
-        self.index.fill(chain, vacancy, entry(key.placement(), at));
-        self.counts.stored(header, again.map(|found| found.item.header));
+        Item { at, shape }.write(self.words(), new.key.bytes(), new.value, new.expiry);
+        self.lead_to(at, new.key, place, again);
+        self.counts.stored(shape, again.map(|found| found.item.shape));
         SetOutcome::Stored
     }
 
-    /// Writes an item where nobody looks.
-    fn write(&self, item: Item, expiry: u64, key: &Key<'_>, value: &[u8]) {
-        let words = self.words();
-        words.store(item.at, item.header.to_word());
-        if item.header.has_expiry() {
-            words.store(item.expiry_at(), expiry);
+    /// Makes an item in the log visible, and the one that it replaces invisible.
+    fn lead_to(&mut self, at: usize, key: &Key<'_>, place: Place, replaced: Option<Found>) {
+        let (home, tag) = (self.look().home(key.placement()), Tag::of(key.placement()));
+        let pointer = Pointer::new(tag, place.bucket != home, at);
+        match replaced {
+            Some(old) if old.item.shape.is_inline => {
+                self.index.replace_item_by_pointer(place.bucket, place.cell, pointer);
+            }
+            Some(old) => {
+                self.index.put_pointer(place.bucket, place.cell, pointer);
+                self.bury(old.item);
+            }
+            None => {
+                self.note_place(key, place);
+                self.index.put_pointer(place.bucket, place.cell, pointer);
+            }
         }
-        let value_at = words.store_bytes(item.key_at(), key.bytes());
-        words.store_bytes(value_at, value);
+    }
+
+    /// Notes in the key's home if the place is elsewhere.
+    fn note_place(&self, key: &Key<'_>, place: Place) {
+        let home = self.look().home(key.placement());
+        if place.bucket != home {
+            self.index.note_elsewhere(home, Tag::of(key.placement()));
+        }
     }
 
     /// Whether live items may become this much more. In store mode a refusal looks for expired items first, as many
@@ -121,44 +187,32 @@ impl Table<'_> {
         self.counts.live_words - replaced_words + words <= self.layout().live_words_max()
     }
 
-    /// A place for a new entry in a chain. A full chain gives up its expired items, in cache mode also its oldest one.
-    fn make_vacancy(&mut self, chain: usize, now: Millis) -> Option<Place> {
-        if let Some(vacancy) = self.index.vacancy(chain) {
-            return Some(vacancy);
-        }
-        self.expire_chain(chain, now);
-        if let Some(vacancy) = self.index.vacancy(chain) {
-            return Some(vacancy);
-        }
-        if self.layout().mode == Mode::Store {
-            return None;
-        }
-        let oldest = self.oldest_of(chain)?;
-        self.remove(&oldest);
-        self.counts.evicted_bucket += 1;
-        self.index.vacancy(chain)
+    /// A place in one of a key's buckets. Full ones give up their expired items; then others move to their other
+    /// buckets; in cache mode one goes.
+    #[inline]
+    fn make_place(&mut self, key: &Key<'_>, need: Need, now: Millis) -> Option<Place> {
+        let home = self.look().home(key.placement());
+        let other = self.look().other(home, Tag::of(key.placement()));
+        let vacancy = self.index.vacancy(home, other, need);
+        if vacancy.is_some() { vacancy } else { self.free_place(home, other, need, now) }
     }
 
-    /// Takes the expired items of a chain out. Without any item that expires, nobody has to look.
-    fn expire_chain(&mut self, chain: usize, now: Millis) {
-        if self.counts.expiring == 0 {
-            return;
+    #[cold]
+    fn free_place(&mut self, home: usize, other: usize, need: Need, now: Millis) -> Option<Place> {
+        if self.expire_from(home, other, now)
+            && let Some(place) = self.index.vacancy(home, other, need)
+        {
+            return Some(place);
         }
-        while let Some(found) = self.expired_of(chain, now) {
-            self.expire(&found);
+        // A search that hardly ever succeeds is not worth its time to who may evict.
+        let is_cache = self.layout().mode == Mode::Cache;
+        let is_crowded = self.index.cells_used * 10 > self.layout().cells() * 9;
+        if !(is_cache && is_crowded)
+            && let Some((place, moved)) = self.index.displace(home, other, need)
+        {
+            self.counts.moved_by_index += moved;
+            return Some(place);
         }
-    }
-
-    fn expired_of(&self, chain: usize, now: Millis) -> Option<Found> {
-        self.found_in(chain).find(|found| self.look().is_expired(found.item, now))
-    }
-
-    fn oldest_of(&self, chain: usize) -> Option<Found> {
-        self.found_in(chain).min_by_key(|found| self.log.age_rank(found.item.at))
-    }
-
-    fn found_in(&self, chain: usize) -> impl Iterator<Item = Found> + '_ {
-        let entries = self.look().chain_entries(chain);
-        entries.map(move |(slot, entry)| Found { chain, slot, item: self.look().item_at_entry(entry) })
+        if is_cache && self.evict_from(home, other, need) { self.index.vacancy(home, other, need) } else { None }
     }
 }

@@ -5,11 +5,12 @@
 //! during an attempt that fails may be torn; it stays in the caller's buffer at most behind what the outcome speaks of.
 
 use super::get::GetOutcome;
-use super::index::{Index, version};
+use super::bucket::{State, state_of};
+use super::index::Index;
 use super::item::Item;
 use super::layout::Layout;
 use super::ttl::TtlOutcome;
-use super::words::Words;
+use super::words::{LINE_WORDS, Words};
 use super::{Millis, Table, TableError};
 use crate::hash::{Key, Placement, Secret};
 use crate::sync::{AtomicU64, Ordering, fence, spin_hint};
@@ -42,14 +43,13 @@ impl<T> ReadOutcome<T> {
 #[derive(Clone, Copy, Debug)]
 pub struct TableReader<'m> {
     index: Index<'m>,
-    secret: Secret,
 }
 
 impl<'m> Table<'m> {
     /// A handle for readers on other cores. Without [`TableConfig::concurrent_read`](super::TableConfig) it must not
     /// be used while the owner writes: it would believe torn values.
     pub const fn reader(&self) -> TableReader<'m> {
-        TableReader { index: self.index.look, secret: self.secret }
+        TableReader { index: self.index.look }
     }
 }
 
@@ -64,12 +64,12 @@ impl<'m> TableReader<'m> {
         if !layout.concurrent_read {
             return Err(TableError::NotConcurrent);
         }
-        Ok(Self { index: Index { words, layout }, secret })
+        Ok(Self { index: Index::new(words, layout, secret) })
     }
 
     /// What keys the places of this table's items.
     pub const fn secret(&self) -> &Secret {
-        &self.secret
+        &self.index.secret
     }
 
     /// Copies the value of `key` to the start of `into`, as [`Table::get`] does. Bytes that the outcome does not speak
@@ -102,23 +102,45 @@ impl<'m> TableReader<'m> {
         self.index.prefetch_item(placement);
     }
 
-    /// Looks `key` up and lets `outcome` read its live item, until the chain did not change meanwhile.
+    /// Looks `key` up and lets `outcome` read its live item, until no bucket that was looked at changed meanwhile.
     #[inline]
     fn read<T>(&self, key: &Key<'_>, now: Millis, mut outcome: impl FnMut(Option<Item>) -> T) -> ReadOutcome<T> {
-        let words = self.index.words;
-        let chain = self.index.chain(key.placement());
         for _ in 0..ATTEMPTS_MAX {
-            let before = version(words.load_acquire(chain));
-            if before.is_multiple_of(2) {
-                let item = self.index.find(key).map(|found| found.item);
-                let read = outcome(item.filter(|item| !self.index.is_expired(*item, now)));
-                fence(Ordering::Acquire);
-                if version(words.load(chain)) == before {
-                    return ReadOutcome::Done(read);
-                }
+            if let Some(read) = self.attempt(key, now, &mut outcome) {
+                return ReadOutcome::Done(read);
             }
             spin_hint();
         }
         ReadOutcome::Busy
+    }
+
+    #[inline]
+    fn attempt<T>(&self, key: &Key<'_>, now: Millis, outcome: &mut impl FnMut(Option<Item>) -> T) -> Option<T> {
+        let home = self.index.home(key.placement());
+        let (home_line, home_version) = self.begin(home)?;
+        let mut found = self.index.find_in(home_line, home, home, key);
+        let mut second = None;
+        if found.is_none()
+            && let Some(other) = self.index.displaced_to(home_line, home, key.placement())
+        {
+            let (line, version) = self.begin(other)?;
+            found = self.index.find_in(line, home, other, key);
+            second = Some((other, version));
+        }
+        let item = found.map(|found| found.item).filter(|item| !self.index.is_expired(*item, now));
+        let read = outcome(item);
+        fence(Ordering::Acquire);
+        let is_unchanged = |bucket, version| state_of(self.index.words, bucket).version() == version;
+        let is_whole =
+            is_unchanged(home, home_version) && second.is_none_or(|(other, version)| is_unchanged(other, version));
+        is_whole.then_some(read)
+    }
+
+    /// The line of a bucket and its version, unless the owner is just changing it.
+    #[inline]
+    fn begin(&self, bucket: usize) -> Option<(&'m [AtomicU64; LINE_WORDS], u32)> {
+        let line = self.index.line(bucket)?;
+        let version = State(self.index.words.load_acquire(bucket)).version();
+        version.is_multiple_of(2).then_some((line, version))
     }
 }

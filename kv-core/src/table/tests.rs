@@ -91,8 +91,8 @@ fn what_exceeds_the_limits_is_too_large() {
 fn a_small_table_says_what_it_cannot_take() {
     let memory = memory(64 * 1024);
     let mut table = Table::format(&memory, &config(Mode::Store)).expect("64 KiB are enough");
-    let longest = table.stats().item_bytes_max as usize - 16;
-    assert!(longest > 500);
+    let longest = table.stats().item_bytes_max as usize - 8;
+    assert!(longest > 400);
     assert_eq!(table.set(&key(b"name"), &std::vec![0; longest], None, NOW), SetOutcome::Stored);
     assert_eq!(table.set(&key(b"name"), &std::vec![0; longest + 1], None, NOW), SetOutcome::TooLarge);
     assert_eq!(table.append(&key(b"name"), b"1", NOW), AppendOutcome::TooLarge);
@@ -118,29 +118,64 @@ fn a_buffer_that_is_too_small_gets_the_beginning() {
 #[test]
 fn a_value_of_one_word_is_replaced_in_place_if_length_and_expiry_stay() {
     with_table(|table| {
-        table.set(&key(b"name"), b"12345678", None, NOW);
+        let name = b"a long name";
+        table.set(&key(name), b"12345678", None, NOW);
         let used = table.log.used();
-        assert_eq!(table.set(&key(b"name"), b"abcdefgh", None, NOW), SetOutcome::Stored);
+        assert_eq!(used, 3, "4 bytes of header, 11 of key, 8 of value");
+        assert_eq!(table.set(&key(name), b"abcdefgh", None, NOW), SetOutcome::Stored);
         assert_eq!(table.log.used(), used, "the log grew");
-        assert_eq!(value_of(table, b"name", NOW), Some(b"abcdefgh".to_vec()));
-        assert_eq!(table.set(&key(b"name"), b"abcdefg", None, NOW), SetOutcome::Stored);
+        assert_eq!(value_of(table, name, NOW), Some(b"abcdefgh".to_vec()));
+        assert_eq!(table.set(&key(name), b"abcdefg", None, NOW), SetOutcome::Stored);
         assert_eq!(table.log.used(), used + 3, "another length is another item");
-        assert_eq!(table.set(&key(b"name"), b"abcdefg", Some(Millis(2000)), NOW), SetOutcome::Stored);
+        assert_eq!(table.set(&key(name), b"abcdefg", Some(Millis(2000)), NOW), SetOutcome::Stored);
         assert_eq!(table.log.used(), used + 3 + 4, "another expiry is another item");
-        assert_eq!(table.set(&key(b"name"), b"ABCDEFG", Some(Millis(2000)), NOW), SetOutcome::Stored);
+        assert_eq!(table.set(&key(name), b"ABCDEFG", Some(Millis(2000)), NOW), SetOutcome::Stored);
         assert_eq!(table.log.used(), used + 3 + 4, "the same expiry is the same item");
+        assert_eq!(value_of(table, name, NOW), Some(b"ABCDEFG".to_vec()));
     });
 }
 
 #[test]
-fn a_longer_value_is_never_overwritten_in_place() {
+fn a_longer_value_in_the_log_is_never_overwritten_in_place() {
     with_table(|table| {
-        table.set(&key(b"name"), b"123456789", None, NOW);
-        let old = table.look().find(&key(b"name")).expect("it was stored").item;
-        table.set(&key(b"name"), b"abcdefghi", None, NOW);
-        let new = table.look().find(&key(b"name")).expect("it was stored").item;
+        table.set(&key(b"a long name"), b"123456789", None, NOW);
+        let old = table.look().find(&key(b"a long name")).expect("it was stored").item;
+        table.set(&key(b"a long name"), b"abcdefghi", None, NOW);
+        let new = table.look().find(&key(b"a long name")).expect("it was stored").item;
         assert_ne!(old.at, new.at);
-        assert!(table.words().hold(old.value_at(), b"123456789"), "the old value was written to");
+        assert!(table.words().end_with(old.end(), b"123456789"), "the old value was written to");
+    });
+}
+
+#[test]
+fn items_of_16_bytes_lie_in_their_bucket_unless_they_expire() {
+    with_table(|table| {
+        for (name, value) in [(&b"8 bytes."[..], &b"8 bytes."[..]), (b"1", b"a value of 15 b"), (b"16 bytes, a key.", b"")] {
+            table.set(&key(name), value, None, NOW);
+            assert_eq!((table.stats().inline_items, table.stats().log_live_bytes), (1, 0));
+            assert_eq!(table.lines_touched(&key(name)), 1);
+            assert_eq!(value_of(table, name, NOW).as_deref(), Some(value));
+            table.set(&key(name), value, Some(Millis(2000)), NOW);
+            assert_eq!((table.stats().inline_items, table.stats().items), (0, 1));
+            assert_eq!(value_of(table, name, NOW).as_deref(), Some(value));
+            table.set(&key(name), value, None, NOW);
+            assert_eq!((table.stats().inline_items, table.stats().items), (1, 1), "it comes back");
+            assert_eq!(table.audit(), Ok(()));
+            table.delete(&key(name), NOW);
+        }
+    });
+}
+
+#[test]
+fn an_item_changes_between_bucket_and_log_with_its_length() {
+    with_table(|table| {
+        for len in [3, 12, 13, 200, 12, 0, 40, 9] {
+            let value = std::vec![len as u8; len];
+            assert_eq!(table.set(&key(b"name"), &value, None, NOW), SetOutcome::Stored);
+            assert_eq!(value_of(table, b"name", NOW), Some(value));
+            assert_eq!((table.stats().items, table.stats().inline_items), (1, u64::from(len <= 12)));
+            assert_eq!(table.audit(), Ok(()));
+        }
     });
 }
 
@@ -278,7 +313,7 @@ fn reset_takes_everything_out_and_keeps_the_counters() {
         }
         table.reset();
         let stats = table.stats();
-        assert_eq!((stats.items, stats.live_bytes, stats.overflow_buckets), (0, 0, 0));
+        assert_eq!((stats.items, stats.live_bytes, stats.cells_used), (0, 0, 0));
         assert_eq!((stats.stored, stats.deleted), (1000, 1000));
         for number in 0..1000u64 {
             assert!(!table.test(&key(&number.to_le_bytes()), NOW));
@@ -298,8 +333,8 @@ fn a_full_store_refuses_and_keeps_everything() {
         count += 1;
     }
     let stats = table.stats();
-    assert!(stats.live_bytes + 56 > stats.capacity_bytes, "refused at {stats:?}");
-    assert!(stats.capacity_bytes * 100 >= stats.log_bytes * 85);
+    assert!(stats.log_live_bytes + 48 > stats.log_capacity_bytes, "refused at {stats:?}");
+    assert!(stats.log_capacity_bytes * 100 >= stats.log_bytes * 85);
     let longer = [9; 100];
     assert_eq!(table.set(&key(&name(3)), &longer, None, NOW), SetOutcome::InsufficientSpace);
     assert_eq!(table.add(&key(b"another"), &longer, None, NOW), AddOutcome::InsufficientSpace);
@@ -354,7 +389,7 @@ fn a_cache_drops_the_oldest_and_counts_them() {
     for number in 0..count {
         assert_eq!(table.test(&key(&number.to_le_bytes()), NOW), number >= first, "item {number}, first {first}");
     }
-    assert!(stats.live_bytes + 2 * stats.item_bytes_max > stats.log_bytes, "space is left: {stats:?}");
+    assert!(stats.log_live_bytes + 4 * stats.item_bytes_max > stats.log_bytes, "space is left: {stats:?}");
     assert_eq!(table.audit(), Ok(()));
 }
 
@@ -365,7 +400,7 @@ fn appending_to_the_oldest_item_of_a_full_cache_keeps_its_value() {
     table.set(&key(b"old"), b"a value of two words", None, NOW);
     let mut number = 0u32;
     // Until the next item would push the first one out.
-    while table.log.free() >= table.log.need(4) {
+    while table.log.free() >= table.layout().item_words_max() + table.log.need(6) {
         table.set(&key(&number.to_le_bytes()), &[1; 16], None, NOW);
         number += 1;
     }
@@ -374,7 +409,7 @@ fn appending_to_the_oldest_item_of_a_full_cache_keeps_its_value() {
     assert_eq!(value_of(&mut table, b"old", NOW), Some(b"a value of two words, and one more".to_vec()));
     let stats = table.stats();
     assert_eq!(stats.replaced, 1);
-    assert_eq!(stats.items + stats.evicted_log, u64::from(number) + 1);
+    assert_eq!(stats.items + stats.evicted_log + stats.evicted_bucket, u64::from(number) + 1);
 }
 
 #[test]
@@ -403,7 +438,7 @@ fn every_hint_makes_a_table() {
 
 #[test]
 fn a_table_of_typical_items_fills_the_log_before_the_index() {
-    for item_len_hint in [16, 64, 500] {
+    for item_len_hint in [24, 64, 500] {
         let memory = memory(1 << 20);
         let config = TableConfig { item_len_hint, ..config(Mode::Store) };
         let mut table = Table::format(&memory, &config).expect("a megabyte is enough");
@@ -440,7 +475,7 @@ fn a_reader_opens_only_what_it_can_read() {
     assert_eq!(TableReader::open(half, SECRET).map(|_| ()), Err(TableError::Geometry));
     table.words().store(1, 77);
     let found = TableReader::open(&memory, SECRET).map(|_| ());
-    assert_eq!(found, Err(TableError::LayoutVersion { known: 1, found: 77 }));
+    assert_eq!(found, Err(TableError::LayoutVersion { known: 2, found: 77 }));
     Table::format(&memory, &config(Mode::Store)).expect("64 KiB are enough");
     assert_eq!(TableReader::open(&memory, SECRET).map(|_| ()), Err(TableError::NotConcurrent));
 }
@@ -451,11 +486,11 @@ fn a_reader_gives_up_while_the_owner_is_changing_the_bucket() {
     let config = TableConfig { concurrent_read: true, ..config(Mode::Store) };
     let mut table = Table::format(&memory, &config).expect("64 KiB are enough");
     table.set(&key(b"name"), b"value", None, NOW);
-    let chain = table.look().chain(key(b"name").placement());
-    let control = table.words().load(chain);
-    table.words().store(chain, control + (1 << 32));
+    let home = table.look().home(key(b"name").placement());
+    let state = table.words().load(home);
+    table.words().store(home, state + (1 << 32));
     assert_eq!(table.reader().test(&key(b"name"), NOW), ReadOutcome::Busy);
-    table.words().store(chain, control + (2 << 32));
+    table.words().store(home, state + (2 << 32));
     assert_eq!(table.reader().test(&key(b"name"), NOW), ReadOutcome::Done(true));
 }
 
@@ -469,7 +504,7 @@ fn versions_change_only_where_readers_are_allowed() {
             table.set(&key(&(number % 100).to_le_bytes()), &[1; 40], None, NOW);
         }
         let versions: Vec<u32> =
-            table.layout().chains().map(|chain| index::version(table.words().load(chain))).collect();
+            table.layout().buckets().map(|bucket| bucket::state_of(table.words(), bucket).version()).collect();
         assert!(versions.iter().all(|version| version % 2 == 0));
         assert_eq!(versions.iter().any(|version| *version > 0), concurrent_read);
     }

@@ -27,14 +27,15 @@ impl Table<'_> {
         if self.look().expiry(found.item) == expiry {
             return TouchOutcome::Touched;
         }
-        if found.item.header.has_expiry() {
+        if found.item.shape.has_expiry {
             self.words().publish(found.item.expiry_at(), expiry);
             return TouchOutcome::Touched;
         }
         // Making room for the longer item may drop the present one, in cache mode.
         let mut value = [0; VALUE_LEN_MAX];
-        let Some(value) = value.get_mut(..found.item.header.value_len()) else { return TouchOutcome::NotFound };
-        self.words().load_bytes(found.item.value_at(), value);
+        let len = found.item.shape.value_len();
+        let Some(value) = value.get_mut(..len) else { return TouchOutcome::NotFound };
+        self.words().load_bytes_before(found.item.end(), len, value);
         match self.publish(key, value, expiry, Some(found), now) {
             SetOutcome::Stored => TouchOutcome::Touched,
             SetOutcome::InsufficientSpace | SetOutcome::TooLarge => TouchOutcome::InsufficientSpace,

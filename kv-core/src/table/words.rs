@@ -63,10 +63,9 @@ impl<'m> Words<'m> {
         }
     }
 
-    /// The line that begins at a word.
-    #[inline]
-    pub(super) fn line(self, at: usize) -> Option<&'m [AtomicU64; LINE_WORDS]> {
-        self.0.get(at..)?.first_chunk()
+    /// All whole lines.
+    pub(super) const fn lines(self) -> &'m [[AtomicU64; LINE_WORDS]] {
+        self.0.as_chunks().0
     }
 
     #[inline]
@@ -76,14 +75,28 @@ impl<'m> Words<'m> {
         }
     }
 
-    /// Whether the words from `at` on hold these bytes and then zeros to the end of the word.
+    /// Whether the words from `at` on hold these bytes, whatever the last of them holds behind.
     #[inline]
-    pub(super) fn hold(self, at: usize, bytes: &[u8]) -> bool {
+    pub(super) fn begin_with(self, at: usize, bytes: &[u8]) -> bool {
         let Some(words) = self.range(at, bytes.len()) else { return false };
         let (whole, tail) = bytes.as_chunks::<WORD_LEN>();
         let same = |word: &AtomicU64, value| word.load(Ordering::Relaxed) == value;
         words.iter().zip(whole).all(|(word, bytes)| same(word, u64::from_le_bytes(*bytes)))
-            && (tail.is_empty() || words.last().is_some_and(|word| same(word, padded(tail))))
+            && (tail.is_empty() || words.last().is_some_and(|word| begins_with(word.load(Ordering::Relaxed), tail)))
+    }
+
+    /// Whether the bytes before word `end` are these.
+    #[inline]
+    pub(super) fn end_with(self, end: usize, bytes: &[u8]) -> bool {
+        let Some(words) = self.range_before(end, bytes.len()) else { return false };
+        let (tail, whole) = bytes.as_rchunks::<WORD_LEN>();
+        let same = |word: &AtomicU64, value| word.load(Ordering::Relaxed) == value;
+        words.iter().rev().zip(whole.iter().rev()).all(|(word, bytes)| same(word, u64::from_le_bytes(*bytes)))
+            && (tail.is_empty()
+                || words.first().is_some_and(|word| {
+                    let top = word.load(Ordering::Relaxed).to_le_bytes();
+                    top.ends_with(tail)
+                }))
     }
 
     /// Fills `into` with the bytes from word `at` on. `false` when there are not so many; `into` is then unspecified.
@@ -103,9 +116,40 @@ impl<'m> Words<'m> {
         true
     }
 
-    /// Stores bytes from word `at` on, the last word padded with zeros, and returns the word behind them.
+    /// Fills `into` with the first of the `len` bytes that lie before word `end`. `false` when there are not so many.
     #[inline]
-    pub(super) fn store_bytes(self, at: usize, bytes: &[u8]) -> usize {
+    pub(super) fn load_bytes_before(self, end: usize, len: usize, into: &mut [u8]) -> bool {
+        // Values of one word are frequent, and a copy of known length needs no call.
+        if len == WORD_LEN && let Some(into) = into.first_chunk_mut() {
+            *into = self.load(end.wrapping_sub(1)).to_le_bytes();
+            return true;
+        }
+        let Some(words) = self.range_before(end, len) else { return false };
+        // The first word holds what is not a multiple of 8 at its upper end.
+        let (head, rest) = into.split_at_mut((len % WORD_LEN).min(into.len()));
+        let mut words = words.iter();
+        if !len.is_multiple_of(WORD_LEN) {
+            let first = words.next().map_or(0, |word| word.load(Ordering::Relaxed)).to_le_bytes();
+            let begin = first.len().saturating_sub(len % WORD_LEN);
+            for (byte, value) in head.iter_mut().zip(first.iter().skip(begin)) {
+                *byte = *value;
+            }
+        }
+        let (whole, tail) = rest.as_chunks_mut::<WORD_LEN>();
+        for (bytes, word) in whole.iter_mut().zip(words.by_ref()) {
+            *bytes = word.load(Ordering::Relaxed).to_le_bytes();
+        }
+        if let Some(word) = words.next() {
+            for (byte, value) in tail.iter_mut().zip(word.load(Ordering::Relaxed).to_le_bytes()) {
+                *byte = value;
+            }
+        }
+        true
+    }
+
+    /// Stores bytes from word `at` on, the last word padded with zeros.
+    #[inline]
+    pub(super) fn store_bytes(self, at: usize, bytes: &[u8]) {
         let (whole, tail) = bytes.as_chunks::<WORD_LEN>();
         let mut at = at;
         for bytes in whole {
@@ -114,9 +158,22 @@ impl<'m> Words<'m> {
         }
         if !tail.is_empty() {
             self.store(at, padded(tail));
-            at += 1;
         }
-        at
+    }
+
+    /// Stores bytes so that they end before word `end`. What is not a multiple of 8 is added to its word, whose upper
+    /// end must be zero.
+    #[inline]
+    pub(super) fn store_bytes_before(self, end: usize, bytes: &[u8]) {
+        let (head, whole) = bytes.as_rchunks::<WORD_LEN>();
+        let first = end.saturating_sub(whole.len());
+        for (index, bytes) in whole.iter().enumerate() {
+            self.store(first + index, u64::from_le_bytes(*bytes));
+        }
+        if !head.is_empty() {
+            let at = first.saturating_sub(1);
+            self.store(at, self.load(at) | at_upper_end(head));
+        }
     }
 
     /// The words that hold `len` bytes from `at` on.
@@ -124,6 +181,24 @@ impl<'m> Words<'m> {
     fn range(self, at: usize, len: usize) -> Option<&'m [AtomicU64]> {
         self.0.get(at..)?.get(..len.div_ceil(WORD_LEN))
     }
+
+    /// The words that hold the `len` bytes before word `end`.
+    #[inline]
+    fn range_before(self, end: usize, len: usize) -> Option<&'m [AtomicU64]> {
+        self.0.get(end.checked_sub(len.div_ceil(WORD_LEN))?..end)
+    }
+}
+
+/// The word whose last bytes are these at most 8.
+#[inline]
+pub(super) fn at_upper_end(bytes: &[u8]) -> u64 {
+    padded(bytes).unbounded_shl((WORD_LEN - bytes.len()) as u32 * 8)
+}
+
+/// Whether the first bytes of a word are these at most 8.
+#[inline]
+fn begins_with(word: u64, bytes: &[u8]) -> bool {
+    (word ^ padded(bytes)).unbounded_shl((WORD_LEN - bytes.len()) as u32 * 8) == 0
 }
 
 /// The word that begins with these at most 8 bytes.
