@@ -13,6 +13,7 @@ mod duration;
 mod exit;
 mod item;
 mod measure;
+mod table_bench;
 mod workload;
 
 use std::process::ExitCode;

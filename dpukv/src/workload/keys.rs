@@ -36,6 +36,11 @@ impl KeySpace {
         self.count
     }
 
+    /// Bytes of each key.
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+
     /// Writes the key of an index to the start of `into` and returns it.
     pub(crate) fn encode(self, index: u64, into: &mut [u8; KEY_LEN_MAX]) -> &[u8] {
         let bytes = index.to_le_bytes();

@@ -39,6 +39,11 @@ impl ValueShape {
         Ok(Self { len })
     }
 
+    /// Bytes of each value.
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+
     /// Writes the `sequence`-th value of key `index` to the start of `into` and returns it.
     pub(crate) fn encode(self, index: u64, sequence: u32, into: &mut [u8; VALUE_LEN_MAX]) -> &[u8] {
         let word = (u64::from(check_of(index)) << 32 | u64::from(sequence)).to_le_bytes();

@@ -1,4 +1,6 @@
-//! `dpukv bench`: measures servers with YCSB workloads.
+//! `dpukv bench`: measures servers with YCSB workloads. [`table`] measures the table alone.
+
+mod table;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -17,7 +19,11 @@ use crate::workload::{Distribution, KeySpace, ValueShape, Workload};
 
 /// What `bench` takes.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    alone: Option<Alone>,
+
     /// Keys of the data set
     #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
     keys: u64,
@@ -75,11 +81,21 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
 }
 
+/// What can be measured without a server.
+#[derive(Debug, clap::Subcommand)]
+enum Alone {
+    /// Measure the table beside this machine's limit and other hash tables
+    Table(table::Args),
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// Its [`Failure`].
 pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
+    if let Some(Alone::Table(args)) = &args.alone {
+        return table::run(args);
+    }
     let phase = args.phase(shared)?;
     let design = design_of(&phase.config)?;
     if !args.no_load {

@@ -1,0 +1,308 @@
+//! `dpukv bench table`: the table without a network, beside the machine's limit and other hash tables.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kv_core::hash::{KeyHash, Placement, Secret};
+use kv_core::table::Table;
+use shell_io::memory::{HugePages, PageKind};
+
+use super::{print_line, with_bar};
+use crate::exit::{Exit, Failure};
+use crate::table_bench::{
+    DEPTHS, Limit, Mix, Operation, Ours, OursConfig, Peer, PeerKind, Report, Row, Spread, Stream, Worker, bytes_for,
+    cpu_seconds, measure,
+};
+use crate::workload::{Distribution, KeySpace, ValueShape};
+
+/// What `bench table` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Keys of the data set
+    #[arg(long, value_name = "COUNT", default_value_t = 20 << 20)]
+    keys: u64,
+
+    /// Bytes of each key
+    #[arg(long, value_name = "BYTES", default_value_t = 8)]
+    key_size: usize,
+
+    /// Bytes of each value
+    #[arg(long, value_name = "BYTES", default_value_t = 8)]
+    value_size: usize,
+
+    /// Shares of GET, 0 to 1
+    #[arg(long, value_name = "SHARE[,SHARE..]", value_delimiter = ',', default_value = "1,0.95,0.5")]
+    gets: Vec<f64>,
+
+    /// Popularity of keys: uniform, zipf (0.99) or zipf:THETA
+    #[arg(long, value_parser = Distribution::parse, value_delimiter = ',', default_value = "uniform,zipf")]
+    distribution: Vec<Distribution>,
+
+    /// Measuring threads
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    threads: usize,
+
+    /// Each thread its own part of the table, or one that owns it and others that read beside it
+    #[arg(long, value_enum, default_value = "erew")]
+    mode: Access,
+
+    /// What is done with the keys
+    #[arg(long, value_enum, default_value = "mix")]
+    operation: Operation,
+
+    /// Whether to ask for huge pages, for all subjects
+    #[arg(long, value_enum, default_value = "try")]
+    huge_pages: Pages,
+
+    /// Bytes of memory for the table [default: what the items take at a fill of 80 to 90 %]
+    #[arg(long, value_name = "BYTES")]
+    memory: Option<u64>,
+
+    /// Maps to compare with, for keys and values of 8 bytes
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "hashbrown")]
+    peers: Vec<PeerKind>,
+
+    /// Compare with no map
+    #[arg(long, conflicts_with = "peers")]
+    no_peers: bool,
+
+    /// CPU seconds of each repetition
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    seconds: f64,
+
+    /// Repetitions, of which the median counts
+    #[arg(long, value_name = "COUNT", default_value_t = 7)]
+    repeat: usize,
+
+    /// What all random choices follow from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Write the results to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// How threads share a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Access {
+    /// Exclusive read, exclusive write
+    Erew,
+    /// Concurrent read, exclusive write
+    Crew,
+}
+
+/// Which pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Pages {
+    /// Ordinary pages
+    Off,
+    /// Huge ones if there are any
+    Try,
+}
+
+/// A subject under measurement.
+struct Subject<'m> {
+    name: &'static str,
+    workers: Vec<Box<dyn Worker + 'm>>,
+    bytes_per_item: Option<f64>,
+    kept_share: Option<f64>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Its [`Failure`].
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    let plan = args.plan()?;
+    print_hash_prices(plan.keys);
+    let parts = if args.mode == Access::Erew { args.threads } else { 1 };
+    let ours: Vec<Ours> =
+        (0..parts).map(|_| Ours::allocate(plan.ours)).collect::<Result<_, _>>().map_err(|error| Failure::Usage(error.to_string()))?;
+    let mut tables = Vec::new();
+    for part in &ours {
+        let loaded = with_bar("load", plan.keys.count(), |progress| part.load(progress));
+        tables.push(loaded.map_err(|error| Failure::Usage(format!("--memory: {error}")))?);
+    }
+    let kept_share = tables.iter().map(|(_, kept)| kept).sum::<f64>() / tables.len() as f64;
+    let lines: Vec<f64> = plan.mixes.iter().map(|mix| ours[0].lines_touched(&tables[0].0, &Stream::draw(mix, args.seed))).collect();
+    let pages = pages_name(ours[0].memory().pages());
+    let mut subjects = vec![Subject {
+        name: "dpukv",
+        workers: workers(args, &ours, tables.into_iter().map(|(table, _)| table).collect()),
+        bytes_per_item: Some(plan.ours.memory_len as f64 / (plan.keys.count() as f64 * kept_share)),
+        kept_share: Some(kept_share),
+    }];
+    for &kind in args.peers.iter().filter(|_| args.compares()) {
+        let keys = plan.keys.count() * parts as u64;
+        let Peer { workers, bytes } = Peer::load(kind, keys, args.threads);
+        let bytes_per_item = Some(bytes as f64 / keys as f64);
+        subjects.push(Subject { name: kind.name(), workers, bytes_per_item, kept_share: Some(1.0) });
+    }
+    let depth = best_depth(&ours[0], &plan, args.seed);
+    print_line(&format!("{} keys a table, {pages}; the limit reads lines in batches of {depth}", plan.keys.count()));
+    let mut report = Report::default();
+    for (mix, lines) in plan.mixes.iter().zip(lines) {
+        let mut limit: Vec<Box<dyn Worker + '_>> = Vec::new();
+        for thread in 0..args.threads {
+            limit.push(Box::new(Limit::new(ours[thread % ours.len()].memory().words(), depth)));
+        }
+        let rows = compare(args, &plan, mix, &mut subjects, &mut limit, pages, lines);
+        rows.iter().for_each(|row| print_line(&row.line()));
+        report.runs.extend(rows);
+    }
+    if let Some(path) = &args.json {
+        report.write(path).map_err(|source| Failure::File { path: path.clone(), source })?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What the arguments come to.
+struct Plan {
+    keys: KeySpace,
+    ours: OursConfig,
+    mixes: Vec<Mix>,
+    duration: Duration,
+}
+
+impl Args {
+    fn plan(&self) -> Result<Plan, Failure> {
+        let usage = Failure::Usage;
+        if !(self.seconds > 0.0 && self.seconds <= 3600.0) {
+            return Err(usage(format!("--seconds {}: expected above 0, at most 3600", self.seconds)));
+        }
+        if !(1..=1000).contains(&self.repeat) {
+            return Err(usage(format!("--repeat {}: expected 1 to 1000", self.repeat)));
+        }
+        if !(1..=64).contains(&self.threads) {
+            return Err(usage(format!("--threads {}: expected 1 to 64", self.threads)));
+        }
+        if let Some(gets) = self.gets.iter().find(|gets| !(0.0..=1.0).contains(*gets)) {
+            return Err(usage(format!("--gets {gets}: expected 0 to 1")));
+        }
+        let parts = if self.mode == Access::Erew { self.threads as u64 } else { 1 };
+        let keys = KeySpace::new(self.keys / parts, self.key_size).map_err(usage)?;
+        let values = ValueShape::new(self.value_size).map_err(usage)?;
+        let memory_len = match self.memory {
+            Some(memory) => memory as usize / parts as usize,
+            None => bytes_for(keys.count(), self.key_size + self.value_size),
+        };
+        let huge_pages = if self.huge_pages == Pages::Try { HugePages::Try } else { HugePages::Off };
+        let concurrent_read = self.mode == Access::Crew;
+        let mix = |distribution, gets| Mix { keys, distribution, operation: self.operation, gets };
+        let gets: &[f64] = if self.operation == Operation::Mix { &self.gets } else { &[1.0] };
+        let mixes = self.distribution.iter().flat_map(|&of| gets.iter().map(move |&gets| mix(of, gets))).collect();
+        Ok(Plan {
+            keys,
+            ours: OursConfig { keys, values, concurrent_read, memory_len, huge_pages },
+            mixes,
+            duration: Duration::from_secs_f64(self.seconds),
+        })
+    }
+
+    fn compares(&self) -> bool {
+        !self.no_peers && self.key_size == 8 && self.value_size == 8
+    }
+}
+
+/// One worker a thread: an owner for each table, and in CREW readers for the other threads.
+fn workers<'m>(args: &Args, ours: &[Ours], tables: Vec<Table<'m>>) -> Vec<Box<dyn Worker + 'm>> {
+    let mut workers: Vec<Box<dyn Worker + 'm>> = Vec::new();
+    for (part, table) in ours.iter().zip(tables) {
+        let readers = if args.mode == Access::Crew { args.threads - 1 } else { 0 };
+        let reader = table.reader();
+        workers.push(Box::new(part.owner(table)));
+        for _ in 0..readers {
+            workers.push(Box::new(part.reader(reader)));
+        }
+    }
+    workers
+}
+
+/// All repetitions of one mix, subject by subject within each.
+fn compare(
+    args: &Args,
+    plan: &Plan,
+    mix: &Mix,
+    subjects: &mut [Subject<'_>],
+    limit: &mut [Box<dyn Worker + '_>],
+    pages: &str,
+    lines: f64,
+) -> Vec<Row> {
+    let mut limits = Vec::new();
+    let mut mops = vec![Vec::new(); subjects.len()];
+    for repetition in 0..args.repeat as u64 {
+        let seeds = (0..args.threads as u64).map(|thread| args.seed + repetition * 64 + thread);
+        let streams: Vec<Stream> = seeds.map(|seed| Stream::draw(mix, seed)).collect();
+        limits.push(measure(limit, &streams, plan.duration));
+        for (subject, mops) in subjects.iter_mut().zip(&mut mops) {
+            mops.push(measure(&mut subject.workers, &streams, plan.duration));
+        }
+    }
+    let limit_mlines = Spread::of(&limits).mops_median;
+    let row = |(subject, mops): (&Subject<'_>, &Vec<f64>)| {
+        let spread = Spread::of(mops);
+        Row {
+            subject: subject.name.to_owned(),
+            keys: args.keys,
+            key_size: args.key_size,
+            value_size: args.value_size,
+            operation: format!("{:?}", args.operation).to_lowercase(),
+            gets: mix.gets,
+            distribution: mix.distribution.name(),
+            threads: args.threads,
+            mode: format!("{:?}", args.mode).to_lowercase(),
+            pages: pages.to_owned(),
+            ratio_to_limit: spread.mops_median / limit_mlines,
+            spread,
+            lines_per_op: (subject.name == "dpukv").then_some(lines),
+            bytes_per_item: subject.bytes_per_item,
+            kept_share: subject.kept_share,
+            limit_mlines,
+        }
+    };
+    subjects.iter().zip(&mops).map(row).collect()
+}
+
+/// The batch in which this machine reads most lines.
+fn best_depth(ours: &Ours, plan: &Plan, seed: u64) -> usize {
+    let stream = [Stream::draw(&plan.mixes[0], seed)];
+    let mops = |depth: usize| {
+        let mut worker: [Box<dyn Worker + '_>; 1] = [Box::new(Limit::new(ours.memory().words(), depth))];
+        measure(&mut worker, &stream, plan.duration.min(Duration::from_millis(300)))
+    };
+    let best = DEPTHS.into_iter().map(|depth| (mops(depth), depth)).max_by(|a, b| a.0.total_cmp(&b.0));
+    best.map_or(DEPTHS[0], |(_, depth)| depth)
+}
+
+fn pages_name(pages: PageKind) -> &'static str {
+    match pages {
+        PageKind::Ordinary => "ordinary pages",
+        PageKind::TransparentHuge => "transparent huge pages",
+        PageKind::ReservedHuge => "reserved huge pages",
+    }
+}
+
+/// What the two hashes of a key cost, one key after the other and eight at a time.
+fn print_hash_prices(keys: KeySpace) {
+    const COUNT: u64 = 1 << 20;
+    let secret = Secret { k0: 1, k1: 2 };
+    let mut name = [0; qp_wire::limits::KEY_LEN_MAX];
+    let names: Vec<Vec<u8>> = (0..8).map(|index| keys.encode(index, &mut name).to_vec()).collect();
+    let lanes: [&[u8]; 8] = core::array::from_fn(|lane| names[lane].as_slice());
+    let ns = |mut hash: Box<dyn FnMut(usize) -> u64 + '_>, keys_a_call: u64| {
+        let begin = cpu_seconds();
+        let mut sum = 0;
+        for index in 0..COUNT as usize {
+            sum ^= std::hint::black_box(hash(index % 8));
+        }
+        std::hint::black_box(sum);
+        (cpu_seconds() - begin) * 1e9 / (COUNT * keys_a_call) as f64
+    };
+    let city = ns(Box::new(|lane| KeyHash::of(lanes[lane]).0), 1);
+    let sip = ns(Box::new(|lane| Placement::of(&secret, lanes[lane]).to_bits()), 1);
+    let sip_lanes = ns(Box::new(|_| Placement::of_lanes(&secret, std::hint::black_box(&lanes))[0].to_bits()), 8);
+    print_line(&format!(
+        "hash of a key: CityHash64 {city:.1} ns, SipHash-1-3 {sip:.1} ns, eight at a time {sip_lanes:.1} ns"
+    ));
+}

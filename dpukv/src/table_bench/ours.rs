@@ -1,0 +1,216 @@
+//! The table of `kv-core`, driven as the engines drive it: hash and fetch ahead, then execute.
+
+use kv_core::hash::{KEY_LANES, Key, Placement, Secret};
+use kv_core::table::{
+    AddOutcome, DeleteOutcome, GetOutcome, Millis, Mode, ReadOutcome, SetOutcome, Table, TableConfig, TableReader,
+};
+use qp_wire::limits::{KEY_LEN_MAX, VALUE_LEN_MAX};
+use shell_io::memory::{HugePages, TableMemory};
+
+use super::{Operation, Stream, Worker};
+use crate::measure::Progress;
+use crate::workload::{KeySpace, ValueShape};
+
+/// Groups of [`KEY_LANES`] keys in the ring; those of the first stage are four groups ahead of the executed ones.
+const GROUPS: usize = 8;
+const AHEAD: usize = 4;
+
+const NOW: Millis = Millis(0);
+
+/// What a table is loaded with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OursConfig {
+    pub(crate) keys: KeySpace,
+    pub(crate) values: ValueShape,
+    pub(crate) concurrent_read: bool,
+    pub(crate) memory_len: usize,
+    pub(crate) huge_pages: HugePages,
+}
+
+/// Bytes of memory for so many items: what the layout needs when nine of ten pairs, or 80 % of the cells, are in use.
+pub(crate) fn bytes_for(count: u64, item_len: usize) -> usize {
+    let per_item = if item_len <= 16 { 24.0 } else { ((item_len + 4).next_multiple_of(8)) as f64 / 0.93 + 13.5 };
+    (count as f64 * per_item) as usize + (2 << 20)
+}
+
+/// Memory for a table and what it holds, before there is a [`Worker`].
+#[derive(Debug)]
+pub(crate) struct Ours {
+    config: OursConfig,
+    secret: Secret,
+    memory: TableMemory,
+}
+
+impl Ours {
+    /// # Errors
+    /// The kernel's, when there is not so much memory.
+    pub(crate) fn allocate(config: OursConfig) -> Result<Self, shell_io::memory::AllocateError> {
+        let memory = TableMemory::allocate(config.memory_len, config.huge_pages)?;
+        Ok(Self { config, secret: Secret { k0: rand::random(), k1: rand::random() }, memory })
+    }
+
+    pub(crate) fn memory(&self) -> &TableMemory {
+        &self.memory
+    }
+
+    /// Stores all keys and reads them back. Returns the table and the share of the keys that it kept.
+    ///
+    /// # Errors
+    /// The table's, when the memory is too small for any.
+    pub(crate) fn load(&self, progress: &Progress) -> Result<(Table<'_>, f64), kv_core::table::TableError> {
+        let OursConfig { keys, values, concurrent_read, .. } = self.config;
+        let config = TableConfig {
+            mode: Mode::Store,
+            concurrent_read,
+            secret: self.secret,
+            item_len_hint: keys.len() + values.len(),
+        };
+        let mut table = Table::format(self.memory.words(), &config)?;
+        let (mut name, mut value) = ([0; KEY_LEN_MAX], [0; VALUE_LEN_MAX]);
+        let mut stored = 0;
+        for index in 0..keys.count() {
+            let key = Key::new(&self.secret, keys.encode(index, &mut name));
+            let is_stored = table.set(&key, values.encode(index, 0, &mut value), None, NOW) == SetOutcome::Stored;
+            stored += u64::from(is_stored);
+            if index % 65_536 == 0 {
+                progress.store(index, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let mut kept = 0;
+        for index in 0..keys.count() {
+            let key = Key::new(&self.secret, keys.encode(index, &mut name));
+            kept += u64::from(matches!(table.get(&key, NOW, &mut value), GetOutcome::Found { len } if len == values.len()));
+        }
+        debug_assert_eq!(stored, kept, "what was acknowledged can be read");
+        Ok((table, kept as f64 / keys.count() as f64))
+    }
+
+    /// The worker that owns a table.
+    pub(crate) fn owner<'m>(&self, table: Table<'m>) -> Owner<'m> {
+        Owner { secret: self.secret, table, value: vec![0x5a; self.config.values.len()], into: vec![0; VALUE_LEN_MAX] }
+    }
+
+    /// A worker that only reads beside the owner; SETs become GETs.
+    pub(crate) fn reader<'m>(&self, reader: TableReader<'m>) -> Reader<'m> {
+        Reader { secret: self.secret, reader, into: vec![0; VALUE_LEN_MAX] }
+    }
+
+    /// Mean lines that a look-up of a stream's keys reads.
+    pub(crate) fn lines_touched(&self, table: &Table<'_>, stream: &Stream) -> f64 {
+        let sample = stream.count().min(100_000);
+        let lines = (0..sample).map(|at| table.lines_touched(&Key::new(&self.secret, stream.name(at))));
+        lines.sum::<usize>() as f64 / sample as f64
+    }
+}
+
+/// A table's owner.
+pub(crate) struct Owner<'m> {
+    secret: Secret,
+    table: Table<'m>,
+    value: Vec<u8>,
+    into: Vec<u8>,
+}
+
+/// A reader on another core.
+pub(crate) struct Reader<'m> {
+    secret: Secret,
+    reader: TableReader<'m>,
+    into: Vec<u8>,
+}
+
+/// What a pipeline needs of a table or of its reader.
+trait Stages {
+    fn prefetch(&self, placement: Placement);
+    fn prefetch_item(&self, placement: Placement);
+    fn execute(&mut self, key: &Key<'_>, is_set: bool, operation: Operation) -> bool;
+}
+
+/// Runs operations through the three stages, eight at a time.
+#[inline(always)]
+fn pipeline(stages: &mut impl Stages, secret: &Secret, stream: &Stream, from: usize, count: usize) -> u64 {
+    let nothing = Key::placed(&[], Placement::of(secret, b""));
+    let mut ring = [[nothing; KEY_LANES]; GROUPS];
+    let groups = count / KEY_LANES;
+    let operation = stream.operation();
+    let mut done = 0;
+    for group in 0..groups + AHEAD {
+        if group < groups {
+            let at = from + group * KEY_LANES;
+            let names = core::array::from_fn(|lane| stream.name(at + lane));
+            let placements = Placement::of_lanes(secret, &names);
+            for ((key, name), placement) in ring[group % GROUPS].iter_mut().zip(names).zip(placements) {
+                stages.prefetch(placement);
+                *key = Key::placed(name, placement);
+            }
+        }
+        if let Some(group) = group.checked_sub(AHEAD / 2).filter(|group| *group < groups) {
+            for key in &ring[group % GROUPS] {
+                stages.prefetch_item(key.placement());
+            }
+        }
+        if let Some(group) = group.checked_sub(AHEAD) {
+            let at = from + group * KEY_LANES;
+            for (lane, key) in ring[group % GROUPS].iter().enumerate() {
+                done += u64::from(stages.execute(key, stream.is_set(at + lane), operation));
+            }
+        }
+    }
+    done
+}
+
+impl Stages for Owner<'_> {
+    #[inline(always)]
+    fn prefetch(&self, placement: Placement) {
+        self.table.prefetch(placement);
+    }
+
+    #[inline(always)]
+    fn prefetch_item(&self, placement: Placement) {
+        self.table.prefetch_item(placement);
+    }
+
+    #[inline(always)]
+    fn execute(&mut self, key: &Key<'_>, is_set: bool, operation: Operation) -> bool {
+        if !is_set {
+            let outcome = self.table.get(key, NOW, &mut self.into);
+            return matches!(outcome, GetOutcome::Found { .. });
+        }
+        if operation == Operation::Churn {
+            let is_deleted = self.table.delete(key, NOW) == DeleteOutcome::Deleted;
+            return is_deleted && self.table.add(key, &self.value, None, NOW) == AddOutcome::Stored;
+        }
+        self.table.set(key, &self.value, None, NOW) == SetOutcome::Stored
+    }
+}
+
+impl Stages for Reader<'_> {
+    #[inline(always)]
+    fn prefetch(&self, placement: Placement) {
+        self.reader.prefetch(placement);
+    }
+
+    #[inline(always)]
+    fn prefetch_item(&self, placement: Placement) {
+        self.reader.prefetch_item(placement);
+    }
+
+    #[inline(always)]
+    fn execute(&mut self, key: &Key<'_>, _is_set: bool, _operation: Operation) -> bool {
+        let outcome = self.reader.get(key, NOW, &mut self.into);
+        matches!(outcome, ReadOutcome::Done(GetOutcome::Found { .. }))
+    }
+}
+
+impl Worker for Owner<'_> {
+    fn run(&mut self, stream: &Stream, from: usize, count: usize) -> u64 {
+        let secret = self.secret;
+        pipeline(self, &secret, stream, from, count)
+    }
+}
+
+impl Worker for Reader<'_> {
+    fn run(&mut self, stream: &Stream, from: usize, count: usize) -> u64 {
+        let secret = self.secret;
+        pipeline(self, &secret, stream, from, count)
+    }
+}

@@ -1,0 +1,101 @@
+//! Operations drawn beforehand, so that drawing costs nothing while the clock runs.
+
+use clap::ValueEnum;
+use qp_wire::limits::KEY_LEN_MAX;
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::workload::{Distribution, KeySampler, KeySpace};
+
+/// Operations in a stream. Their keys' lines are far more than caches hold, also in a table that is larger than that.
+const STREAM_COUNT: usize = 1 << 22;
+
+/// What is done with the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Operation {
+    /// GET and SET of keys that are there.
+    Mix,
+    /// GET of keys that are not there.
+    Miss,
+    /// DELETE of a key and ADD of it again, in turn.
+    Churn,
+}
+
+/// Which operations to draw.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mix {
+    pub(crate) keys: KeySpace,
+    pub(crate) distribution: Distribution,
+    pub(crate) operation: Operation,
+    /// Share of GET in [`Operation::Mix`].
+    pub(crate) gets: f64,
+}
+
+/// A list of operations with their keys.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    names: Vec<u8>,
+    name_len: usize,
+    /// Which of them are SETs; for [`Operation::Churn`], all.
+    is_set: Vec<bool>,
+    /// A random number for each, for who reads lines instead of keys.
+    numbers: Vec<u32>,
+    operation: Operation,
+}
+
+impl Stream {
+    /// Draws operations. The same seed gives the same list.
+    pub(crate) fn draw(mix: &Mix, seed: u64) -> Self {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let sampler = KeySampler::new(mix.keys, mix.distribution);
+        let name_len = mix.keys.len();
+        let offset = if mix.operation == Operation::Miss { mix.keys.count() } else { 0 };
+        let mut stream = Self {
+            names: Vec::with_capacity(STREAM_COUNT * name_len),
+            name_len,
+            is_set: Vec::with_capacity(STREAM_COUNT),
+            numbers: Vec::with_capacity(STREAM_COUNT),
+            operation: mix.operation,
+        };
+        let mut name = [0; KEY_LEN_MAX];
+        for _ in 0..STREAM_COUNT {
+            let index = sampler.sample(&mut random) + offset;
+            stream.names.extend_from_slice(mix.keys.encode(index, &mut name));
+            let is_set = match mix.operation {
+                Operation::Mix => random.random::<f64>() >= mix.gets,
+                Operation::Miss => false,
+                Operation::Churn => true,
+            };
+            stream.is_set.push(is_set);
+            stream.numbers.push(random.random());
+        }
+        stream
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.is_set.len()
+    }
+
+    pub(crate) fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The key of an operation.
+    #[inline]
+    pub(crate) fn name(&self, at: usize) -> &[u8] {
+        // All keys have one length, and most benchmarks this one: a slice of known length costs less to make.
+        match self.name_len {
+            8 => &self.names[8 * at..8 * at + 8],
+            len => &self.names[len * at..len * (at + 1)],
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_set(&self, at: usize) -> bool {
+        self.is_set[at]
+    }
+
+    pub(crate) fn numbers(&self) -> &[u32] {
+        &self.numbers
+    }
+}
