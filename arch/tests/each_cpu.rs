@@ -87,7 +87,10 @@ macro_rules! each_cpu {
                 for len in 0..8 {
                     assert_eq!(cpu::siphash13_lanes([0, 0], &siphash_blocks::<1>(len)), siphashes_of_std(len));
                     assert_eq!(cpu::siphash13_lanes([0, 0], &siphash_blocks::<2>(8 + len)), siphashes_of_std(8 + len));
-                    assert_eq!(cpu::siphash13_lanes([0, 0], &siphash_blocks::<5>(32 + len)), siphashes_of_std(32 + len));
+                    assert_eq!(
+                        cpu::siphash13_lanes([0, 0], &siphash_blocks::<5>(32 + len)),
+                        siphashes_of_std(32 + len)
+                    );
                 }
             }
 

@@ -95,6 +95,8 @@ impl Placement {
             return keys.map(|key| Self::of(secret, key));
         }
         match first.len() / WORD_LEN {
+            // Most keys of a load have one length, often this one.
+            1 if first.len() == WORD_LEN => word_lanes(secret, keys),
             0 => lanes::<1>(secret, keys),
             1 => lanes::<2>(secret, keys),
             2 => lanes::<3>(secret, keys),
@@ -173,6 +175,14 @@ const fn masks() -> [[u64; 2]; 17] {
         len += 1;
     }
     masks
+}
+
+/// The placements of eight keys of one word.
+#[inline]
+fn word_lanes(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [Placement; KEY_LANES] {
+    let words = keys.map(|key| key.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)));
+    let padding = [(WORD_LEN as u64) << 56; KEY_LANES];
+    siphash13_lanes([secret.k0, secret.k1], &[words, padding]).map(Placement)
 }
 
 /// The placements of eight keys that have one length, that of `BLOCKS` words less 1 to 8 bytes.

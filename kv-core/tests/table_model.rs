@@ -390,7 +390,11 @@ impl Check<'_> {
         self.oracle.items.retain(|key, item| {
             reader.test(&Key::new(&secret, key), now) == ReadOutcome::Done(true) || item.expiry <= now.0
         });
-        assert_eq!((items_before - self.oracle.items.len()) as u64, by_log + by_bucket, "{after:?}, before: {before:?}");
+        assert_eq!(
+            (items_before - self.oracle.items.len()) as u64,
+            by_log + by_bucket,
+            "{after:?}, before: {before:?}"
+        );
         // Free space is kept for an item that moves, beside a filler and the item that needed it.
         let log_was_full = self.oracle.appended_bytes + 3 * after.item_bytes_max >= after.log_bytes;
         assert!(by_log == 0 || log_was_full, "an item was evicted although the log had room");

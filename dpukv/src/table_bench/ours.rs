@@ -79,7 +79,8 @@ impl Ours {
         let mut kept = 0;
         for index in 0..keys.count() {
             let key = Key::new(&self.secret, keys.encode(index, &mut name));
-            kept += u64::from(matches!(table.get(&key, NOW, &mut value), GetOutcome::Found { len } if len == values.len()));
+            kept +=
+                u64::from(matches!(table.get(&key, NOW, &mut value), GetOutcome::Found { len } if len == values.len()));
         }
         debug_assert_eq!(stored, kept, "what was acknowledged can be read");
         Ok((table, kept as f64 / keys.count() as f64))
@@ -126,7 +127,7 @@ trait Stages {
 }
 
 /// Runs operations through the three stages, eight at a time.
-#[inline(always)]
+#[inline]
 fn pipeline(stages: &mut impl Stages, secret: &Secret, stream: &Stream, from: usize, count: usize) -> u64 {
     let nothing = Key::placed(&[], Placement::of(secret, b""));
     let mut ring = [[nothing; KEY_LANES]; GROUPS];

@@ -163,7 +163,9 @@ impl Peer {
                 };
                 (0..threads).map(|_| map()).collect()
             }
-            PeerKind::Dashmap => shared(DashMap::with_capacity_and_hasher(keys as usize, RandomState::default()), keys, threads),
+            PeerKind::Dashmap => {
+                shared(DashMap::with_capacity_and_hasher(keys as usize, RandomState::default()), keys, threads)
+            }
             PeerKind::Papaya => {
                 shared(papaya::HashMap::with_capacity_and_hasher(keys as usize, RandomState::default()), keys, threads)
             }

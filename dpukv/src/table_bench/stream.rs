@@ -83,11 +83,8 @@ impl Stream {
     /// The key of an operation.
     #[inline]
     pub(crate) fn name(&self, at: usize) -> &[u8] {
-        // All keys have one length, and most benchmarks this one: a slice of known length costs less to make.
-        match self.name_len {
-            8 => &self.names[8 * at..8 * at + 8],
-            len => &self.names[len * at..len * (at + 1)],
-        }
+        let from = self.name_len * at;
+        &self.names[from..from + self.name_len]
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! Reads a value.
 
-use super::index::Index;
+use super::index::{Found, Index};
 use super::item::Item;
 use super::{Millis, Mode, Table};
 use crate::hash::Key;
@@ -26,15 +26,26 @@ impl Table<'_> {
     /// Copies the value of `key` to the start of `into`. Bytes that the outcome does not speak of are left alone.
     #[inline]
     pub fn get(&mut self, key: &Key<'_>, now: Millis, into: &mut [u8]) -> GetOutcome {
+        match self.look().find_at_home(key) {
+            Some(found) => self.load_found(&found, into),
+            None => self.get_elsewhere(key, now, into),
+        }
+    }
+
+    #[inline(never)]
+    fn get_elsewhere(&mut self, key: &Key<'_>, now: Millis, into: &mut [u8]) -> GetOutcome {
         match self.find_live(key, now) {
-            Some(found) => {
-                if self.layout().mode == Mode::Cache {
-                    self.index.note_read(&found);
-                }
-                self.look().load_value(found.item, into)
-            }
+            Some(found) => self.load_found(&found, into),
             None => GetOutcome::NotFound,
         }
+    }
+
+    #[inline]
+    fn load_found(&self, found: &Found, into: &mut [u8]) -> GetOutcome {
+        if self.layout().mode == Mode::Cache {
+            self.index.note_read(found);
+        }
+        self.look().load_value(found.item, into)
     }
 }
 

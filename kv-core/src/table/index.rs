@@ -11,7 +11,8 @@
 
 use super::Mode;
 use super::bucket::{
-    CELL_COUNT, CELLS_WORD, OVERFLOW_WORD, Overflow, Pointer, State, Tag, cell, overflow_of, pair_of, pointers_of, state_of,
+    CELL_COUNT, CELLS_WORD, OVERFLOW_WORD, Overflow, Pointer, State, Tag, cell, overflow_of, pair_of, pointers_of,
+    state_of,
 };
 use super::item::{Item, ItemHeader, Shape};
 use super::layout::Layout;
@@ -76,8 +77,18 @@ impl<'m> Index<'m> {
         self.layout.other(bucket, tag.to_bits())
     }
 
-    /// The item of a key, expired or not.
+    /// The item of a key if it lies in its home itself, as most small ones do: all that the usual GET or SET needs, and
+    /// short enough to be part of each. What lies there never expires.
     #[inline(always)]
+    pub(super) fn find_at_home(&self, key: &Key<'_>) -> Option<Found> {
+        let home = self.home(key.placement());
+        let line = self.line(home)?;
+        let (pair, shape) = pair_of(line, load_state(line), key)?;
+        Some(inline_at(home, home, pair, shape))
+    }
+
+    /// The item of a key, expired or not.
+    #[inline]
     pub(super) fn find(&self, key: &Key<'_>) -> Option<Found> {
         let home = self.home(key.placement());
         let line = self.line(home)?;
@@ -100,14 +111,19 @@ impl<'m> Index<'m> {
 
     /// The other bucket, when something that has this key's tag and belongs to this bucket may lie there.
     #[inline]
-    pub(super) fn displaced_to(&self, line: &[AtomicU64; LINE_WORDS], home: usize, placement: Placement) -> Option<usize> {
+    pub(super) fn displaced_to(
+        &self,
+        line: &[AtomicU64; LINE_WORDS],
+        home: usize,
+        placement: Placement,
+    ) -> Option<usize> {
         let tag = Tag::of(placement);
         let [_, overflow, ..] = line;
         Overflow(overflow.load(Ordering::Relaxed)).may_hold(tag).then(|| self.other(home, tag))
     }
 
     /// The item of a key in one bucket.
-    #[inline(always)]
+    #[inline]
     pub(super) fn find_in(
         &self,
         line: &[AtomicU64; LINE_WORDS],

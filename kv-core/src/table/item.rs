@@ -168,8 +168,7 @@ impl ItemHeader {
         let head = key.get(..KEY_HEAD_LEN).unwrap_or(key);
         let difference = (self.0 >> 32 ^ padded(head)) as u32;
         // What lies behind a shorter key is not compared.
-        (self.0 & 0xff) as usize == key.len()
-            && difference.unbounded_shl(8 * (KEY_HEAD_LEN - head.len()) as u32) == 0
+        (self.0 & 0xff) as usize == key.len() && difference.unbounded_shl(8 * (KEY_HEAD_LEN - head.len()) as u32) == 0
     }
 }
 

@@ -25,8 +25,8 @@
 //! has at least 1/128 of the memory, and a megabyte where that is not more than half, so that any item fits a table of
 //! two megabytes, whatever the typical one is.
 
-use super::config::{Mode, TABLE_LEN_MIN, TableConfig, TableError};
 use super::bucket::CELL_COUNT;
+use super::config::{Mode, TABLE_LEN_MIN, TableConfig, TableError};
 use super::item::{INLINE_LEN_MAX, ITEM_WORDS_MAX, Shape};
 use super::words::{LINE_WORDS, WORD_LEN, Words};
 use crate::hash::{Placement, Secret};
@@ -137,7 +137,11 @@ impl Layout {
         }
         let bucket_count = bucket_count as u32;
         let log_start = log_start(bucket_count);
-        if bucket_count < 2 || !bucket_count.is_multiple_of(2) || words.load(3) != words.count() as u64 || log_start >= words.count() {
+        if bucket_count < 2
+            || !bucket_count.is_multiple_of(2)
+            || words.load(3) != words.count() as u64
+            || log_start >= words.count()
+        {
             return Err(TableError::Geometry);
         }
         Ok(Self {

@@ -160,7 +160,7 @@ impl<'m> Table<'m> {
     }
 
     /// The item of a key, if it lives. One that has expired is taken out on the way.
-    #[inline(always)]
+    #[inline]
     fn find_live(&mut self, key: &Key<'_>, now: Millis) -> Option<Found> {
         let found = self.look().find(key)?;
         if self.look().is_expired(found.item, now) {

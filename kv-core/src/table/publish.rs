@@ -49,7 +49,7 @@ impl Table<'_> {
         }
         let new = New { key, value, expiry, shape };
         match found {
-            Some(found) if self.overwrite(found.item, &new) => {
+            Some(found) if self.overwrite(found.item, value, expiry) => {
                 self.counts.replaced_in_place();
                 SetOutcome::Stored
             }
@@ -61,15 +61,17 @@ impl Table<'_> {
 
     /// Replaces a value in place, if that is one store of one word.
     #[inline]
-    fn overwrite(&self, item: Item, new: &New<'_>) -> bool {
-        let len = new.value.len();
-        if item.shape.value_len() != len || len > WORD_LEN || self.look().expiry(item) != new.expiry {
+    pub(super) fn overwrite(&self, item: Item, value: &[u8], expiry: u64) -> bool {
+        let (len, at) = (item.shape.value_len(), item.last_word());
+        if value.len() != len || len > WORD_LEN || self.look().expiry(item) != expiry {
             return false;
         }
-        let (words, at) = (self.words(), item.last_word());
-        let before = u64::MAX.unbounded_shr(8 * len as u32);
-        let kept = if len == WORD_LEN { 0 } else { words.load(at) & before };
-        words.publish(at, kept | at_upper_end(new.value));
+        if let Ok(word) = <[u8; WORD_LEN]>::try_from(value) {
+            self.words().publish(at, u64::from_le_bytes(word));
+        } else {
+            let before = u64::MAX.unbounded_shr(8 * len as u32);
+            self.words().publish(at, self.words().load(at) & before | at_upper_end(value));
+        }
         true
     }
 
@@ -113,8 +115,9 @@ impl Table<'_> {
         let words = shape.words();
         let replaced_words = found.map_or(0, |found| found.item.shape.log_words());
         let passed = self.log.passed();
-        let has_room =
-            words <= self.layout().item_words_max() && self.admit(words, replaced_words, now) && self.make_room(words, now);
+        let has_room = words <= self.layout().item_words_max()
+            && self.admit(words, replaced_words, now)
+            && self.make_room(words, now);
         if !has_room {
             self.counts.refused_log += 1;
             return SetOutcome::InsufficientSpace;

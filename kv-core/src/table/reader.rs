@@ -4,8 +4,8 @@
 //! that the owner did not change the bucket meanwhile; the module head of `table` has the argument. What it copies
 //! during an attempt that fails may be torn; it stays in the caller's buffer at most behind what the outcome speaks of.
 
-use super::get::GetOutcome;
 use super::bucket::{State, state_of};
+use super::get::GetOutcome;
 use super::index::Index;
 use super::item::Item;
 use super::layout::Layout;

@@ -1,5 +1,6 @@
 //! Stores a value, whether or not the key has one.
 
+use super::item::NEVER;
 use super::publish::expiry_word;
 use super::{Millis, Table};
 use crate::hash::Key;
@@ -20,6 +21,18 @@ impl Table<'_> {
     /// Stores `value` under `key`, with its expiry: the moment from which on it is not found, or `None` for never.
     #[inline]
     pub fn set(&mut self, key: &Key<'_>, value: &[u8], expiry: Option<Millis>, now: Millis) -> SetOutcome {
+        if expiry.is_none()
+            && let Some(found) = self.look().find_at_home(key)
+            && self.overwrite(found.item, value, NEVER)
+        {
+            self.counts.replaced_in_place();
+            return SetOutcome::Stored;
+        }
+        self.set_anywhere(key, value, expiry, now)
+    }
+
+    #[inline(never)]
+    fn set_anywhere(&mut self, key: &Key<'_>, value: &[u8], expiry: Option<Millis>, now: Millis) -> SetOutcome {
         let found = self.find_live(key, now);
         self.publish(key, value, expiry_word(expiry), found, now)
     }

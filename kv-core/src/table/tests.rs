@@ -150,7 +150,9 @@ fn a_longer_value_in_the_log_is_never_overwritten_in_place() {
 #[test]
 fn items_of_16_bytes_lie_in_their_bucket_unless_they_expire() {
     with_table(|table| {
-        for (name, value) in [(&b"8 bytes."[..], &b"8 bytes."[..]), (b"1", b"a value of 15 b"), (b"16 bytes, a key.", b"")] {
+        for (name, value) in
+            [(&b"8 bytes."[..], &b"8 bytes."[..]), (b"1", b"a value of 15 b"), (b"16 bytes, a key.", b"")]
+        {
             table.set(&key(name), value, None, NOW);
             assert_eq!((table.stats().inline_items, table.stats().log_live_bytes), (1, 0));
             assert_eq!(table.lines_touched(&key(name)), 1);

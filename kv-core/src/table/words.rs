@@ -120,7 +120,9 @@ impl<'m> Words<'m> {
     #[inline]
     pub(super) fn load_bytes_before(self, end: usize, len: usize, into: &mut [u8]) -> bool {
         // Values of one word are frequent, and a copy of known length needs no call.
-        if len == WORD_LEN && let Some(into) = into.first_chunk_mut() {
+        if len == WORD_LEN
+            && let Some(into) = into.first_chunk_mut()
+        {
             *into = self.load(end.wrapping_sub(1)).to_le_bytes();
             return true;
         }

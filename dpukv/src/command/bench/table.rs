@@ -117,15 +117,18 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let plan = args.plan()?;
     print_hash_prices(plan.keys);
     let parts = if args.mode == Access::Erew { args.threads } else { 1 };
-    let ours: Vec<Ours> =
-        (0..parts).map(|_| Ours::allocate(plan.ours)).collect::<Result<_, _>>().map_err(|error| Failure::Usage(error.to_string()))?;
+    let ours: Vec<Ours> = (0..parts)
+        .map(|_| Ours::allocate(plan.ours))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::Usage(error.to_string()))?;
     let mut tables = Vec::new();
     for part in &ours {
         let loaded = with_bar("load", plan.keys.count(), |progress| part.load(progress));
         tables.push(loaded.map_err(|error| Failure::Usage(format!("--memory: {error}")))?);
     }
     let kept_share = tables.iter().map(|(_, kept)| kept).sum::<f64>() / tables.len() as f64;
-    let lines: Vec<f64> = plan.mixes.iter().map(|mix| ours[0].lines_touched(&tables[0].0, &Stream::draw(mix, args.seed))).collect();
+    let lines: Vec<f64> =
+        plan.mixes.iter().map(|mix| ours[0].lines_touched(&tables[0].0, &Stream::draw(mix, args.seed))).collect();
     let pages = pages_name(ours[0].memory().pages());
     let mut subjects = vec![Subject {
         name: "dpukv",
