@@ -27,7 +27,8 @@ impl<'m> Limit<'m> {
     #[inline]
     fn word(&self, number: u32) -> &'m AtomicU64 {
         let lines = (self.words.len() / LINE_WORDS) as u64;
-        &self.words[(u64::from(number) * lines >> 32) as usize * LINE_WORDS]
+        let line = (u64::from(number) * lines) >> 32;
+        &self.words[line as usize * LINE_WORDS]
     }
 }
 

@@ -19,12 +19,13 @@ impl Table<'_> {
                 let index = (begin + index) % (2 * CELL_COUNT);
                 let bucket = if index < CELL_COUNT { home } else { other };
                 let cell = index % CELL_COUNT;
-                if self.leaves_a_place(bucket, cell, need) && (round == 1 || !self.take_mark(bucket, cell)) {
-                    if let Some(found) = self.found_at(bucket, cell) {
-                        self.remove(&found);
-                        self.counts.evicted_bucket += 1;
-                        return true;
-                    }
+                if self.leaves_a_place(bucket, cell, need)
+                    && (round == 1 || !self.take_mark(bucket, cell))
+                    && let Some(found) = self.found_at(bucket, cell)
+                {
+                    self.remove(&found);
+                    self.counts.evicted_bucket += 1;
+                    return true;
                 }
             }
         }

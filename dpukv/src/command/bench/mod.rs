@@ -85,7 +85,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Alone {
     /// Measure the table beside this machine's limit and other hash tables
-    Table(table::Args),
+    Table(Box<table::Args>),
 }
 
 /// Runs the command.
