@@ -1,15 +1,18 @@
 //! The table of `kv-core`, driven as the engines drive it: hash and fetch ahead, then execute.
 
+use hdrhistogram::Histogram;
 use kv_core::hash::{KEY_LANES, Key, Placement, Secret};
 use kv_core::table::{
     AddOutcome, DeleteOutcome, GetOutcome, Millis, Mode, ReadOutcome, SetOutcome, Table, TableConfig, TableReader,
 };
 use qp_wire::limits::{KEY_LEN_MAX, VALUE_LEN_MAX};
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
 use shell_io::memory::{HugePages, TableMemory};
 
-use super::{Operation, Stream, Worker};
+use super::{Mix, Operation, Stream, Worker, cpu_seconds};
 use crate::measure::Progress;
-use crate::workload::{KeySpace, ValueShape};
+use crate::workload::{KeySampler, KeySpace, ValueShape};
 
 /// Groups of [`KEY_LANES`] keys in the ring; those of the first stage are four groups ahead of the executed ones.
 const GROUPS: usize = 8;
@@ -89,6 +92,34 @@ impl Ours {
     /// The worker that owns a table.
     pub(crate) fn owner<'m>(&self, table: Table<'m>) -> Owner<'m> {
         Owner { secret: self.secret, table, value: vec![0x5a; self.config.values.len()], into: vec![0; VALUE_LEN_MAX] }
+    }
+
+    /// Times single stores, each by the CPU time of this thread, which no other program can stretch: SETs of keys that are
+    /// there, or with [`Operation::Churn`] a DELETE and an ADD. Returns nanoseconds, the clock's own cost included.
+    ///
+    /// # Errors
+    /// A sentence, when a store is refused.
+    pub(crate) fn time_stores(&self, table: &mut Table<'_>, mix: &Mix, count: u64) -> Result<Histogram<u64>, String> {
+        let mut histogram = Histogram::new(3).map_err(|error| error.to_string())?;
+        let (mut name, mut value) = ([0; KEY_LEN_MAX], [0; VALUE_LEN_MAX]);
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(count);
+        let sampler = KeySampler::new(self.config.keys, mix.distribution);
+        for sequence in 0..count {
+            let index = sampler.sample(&mut random);
+            let key = Key::new(&self.secret, self.config.keys.encode(index, &mut name));
+            let value = self.config.values.encode(index, sequence as u32, &mut value);
+            let begin = cpu_seconds();
+            if mix.operation == Operation::Churn {
+                table.delete(&key, NOW);
+            }
+            let outcome = table.set(&key, value, None, NOW);
+            let elapsed = cpu_seconds() - begin;
+            if outcome != SetOutcome::Stored {
+                return Err(format!("store {sequence} of {count} was refused: {:?}", table.stats()));
+            }
+            histogram.saturating_record((elapsed * 1e9) as u64);
+        }
+        Ok(histogram)
     }
 
     /// A worker that only reads beside the owner; SETs become GETs.

@@ -9,8 +9,8 @@ use super::bucket::{CELL_COUNT, CELLS_WORD, Need, Pointer, State, Tag, state_of}
 use super::index::{Index, IndexOwner};
 use super::item::Item;
 
-/// Buckets that a search looks at. At 95 % of all pairs in use, where half of the buckets of a way are full three times
-/// over, one of 10,000 searches needs more.
+/// Buckets that a search looks at. So many are seen in 15 to 25 µs. With a million keys of 8 B / 8 B the first search that
+/// finds nothing comes when 93.6 % of the pairs are in use; with 200 buckets at 89.9 %, with 1000 at 94.5 %.
 pub(super) const BUCKETS_MAX: usize = 500;
 
 /// A free place in one of a key's buckets.

@@ -284,10 +284,11 @@ impl<'m> IndexOwner<'m> {
         words.store(home + OVERFLOW_WORD, overflow_of(words, home).with(tag).0);
     }
 
-    /// Notes in a key's home that its item no longer lies elsewhere. When it does not.
+    /// Notes in a key's home that its item no longer lies elsewhere. When it does not: who reads the note must not find
+    /// the item again.
     pub(super) fn forget_elsewhere(&self, home: usize) {
         let words = self.look.words;
-        words.store(home + OVERFLOW_WORD, overflow_of(words, home).without_one().0);
+        words.publish(home + OVERFLOW_WORD, overflow_of(words, home).without_one().0);
     }
 
     /// Takes an item out of the index.

@@ -15,7 +15,7 @@ use super::{Millis, Table, TableError};
 use crate::hash::{Key, Placement, Secret};
 use crate::sync::{AtomicU64, Ordering, fence, spin_hint};
 
-/// Attempts before a reader gives up. The owner changes a chain within a few stores, so that two are rarely needed;
+/// Attempts before a reader gives up. The owner changes a bucket within a few stores, so that two are rarely needed;
 /// 16 in a row fail when the owner was interrupted in between, or empties the table.
 const ATTEMPTS_MAX: usize = 16;
 

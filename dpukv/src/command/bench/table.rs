@@ -66,6 +66,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "peers")]
     no_peers: bool,
 
+    /// Time so many stores one by one, and nothing else
+    #[arg(long, value_name = "COUNT")]
+    slowest: Option<u64>,
+
     /// CPU seconds of each repetition
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     seconds: f64,
@@ -126,6 +130,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let loaded = with_bar("load", plan.keys.count(), |progress| part.load(progress));
         tables.push(loaded.map_err(|error| Failure::Usage(format!("--memory: {error}")))?);
     }
+    if let Some(count) = args.slowest {
+        return time_stores(&ours[0], &mut tables[0].0, &plan.mixes[0], count);
+    }
     let kept_share = tables.iter().map(|(_, kept)| kept).sum::<f64>() / tables.len() as f64;
     let lines: Vec<f64> =
         plan.mixes.iter().map(|mix| ours[0].lines_touched(&tables[0].0, &Stream::draw(mix, args.seed))).collect();
@@ -157,6 +164,23 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(path) = &args.json {
         report.write(path).map_err(|source| Failure::File { path: path.clone(), source })?;
     }
+    Ok(Exit::Done)
+}
+
+/// Prints how long single stores take.
+fn time_stores(ours: &Ours, table: &mut Table<'_>, mix: &Mix, count: u64) -> Result<Exit, Failure> {
+    let times = with_bar("store", count, |_| ours.time_stores(table, mix, count)).map_err(Failure::Usage)?;
+    let us = |ns: u64| ns as f64 / 1e3;
+    let stats = table.stats();
+    print_line(&format!(
+        "{count} stores: median {:.2} us   p99.99 {:.2} us   p99.9999 {:.2} us   slowest {:.2} us of CPU time, clock included; {:.1} % of cells and {:.1} % of the log in use",
+        us(times.value_at_quantile(0.5)),
+        us(times.value_at_quantile(0.9999)),
+        us(times.value_at_quantile(0.999_999)),
+        us(times.max()),
+        stats.cells_used as f64 / stats.cells as f64 * 100.0,
+        stats.log_live_bytes as f64 / stats.log_bytes as f64 * 100.0,
+    ));
     Ok(Exit::Done)
 }
 
