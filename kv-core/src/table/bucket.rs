@@ -263,8 +263,15 @@ impl Pointer {
 pub(super) fn pair_of(line: &[AtomicU64; LINE_WORDS], state: State, key: &Key<'_>) -> Option<(usize, Shape)> {
     let ([low, high], [low_mask, high_mask]) = (key.words(), key.masks());
     let [_, _, a, _, b, _, c, _] = line;
-    let is_same = |word: &AtomicU64| u32::from((word.load(Ordering::Relaxed) ^ low) & low_mask == 0);
-    let mut same = is_same(a) | is_same(b) << 1 | is_same(c) << 2;
+    let same = |is_same: fn(u64, u64, u64) -> bool| {
+        let bit = |word: &AtomicU64| u32::from(is_same(word.load(Ordering::Relaxed), low, low_mask));
+        bit(a) | bit(b) << 1 | bit(c) << 2
+    };
+    // Whole words need no mask.
+    let mut same = match low_mask {
+        u64::MAX => same(|word, low, _| word == low),
+        _ => same(|word, low, mask| (word ^ low) & mask == 0),
+    };
     // What was deleted is still there, and a longer key may begin like another one.
     while same != 0 {
         let pair = same.trailing_zeros() as usize;

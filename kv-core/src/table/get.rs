@@ -34,7 +34,7 @@ impl Table<'_> {
 
     #[inline(never)]
     fn get_elsewhere(&mut self, key: &Key<'_>, now: Millis, into: &mut [u8]) -> GetOutcome {
-        match self.find_live(key, now) {
+        match self.find_elsewhere_live(key, now) {
             Some(found) => self.load_found(&found, into),
             None => GetOutcome::NotFound,
         }

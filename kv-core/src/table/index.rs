@@ -90,18 +90,19 @@ impl<'m> Index<'m> {
     /// The item of a key, expired or not.
     #[inline]
     pub(super) fn find(&self, key: &Key<'_>) -> Option<Found> {
-        let home = self.home(key.placement());
-        let line = self.line(home)?;
-        match self.find_in(line, home, home, key) {
-            Some(found) => Some(found),
-            None => self.find_displaced(self.displaced_to(line, home, key.placement())?, home, key),
-        }
+        self.find_at_home(key).or_else(|| self.find_elsewhere(key))
     }
 
-    /// The item of a key in its other bucket. A function of its own, which keeps the usual case short.
-    #[inline(never)]
-    fn find_displaced(&self, other: usize, home: usize, key: &Key<'_>) -> Option<Found> {
-        self.find_in(self.line(other)?, home, other, key)
+    /// The item of a key that does not lie in its home itself: it is in the log, or the other bucket leads to it.
+    pub(super) fn find_elsewhere(&self, key: &Key<'_>) -> Option<Found> {
+        let home = self.home(key.placement());
+        let line = self.line(home)?;
+        let state = load_state(line);
+        let in_log = if state.has_pointers() { self.find_in_log(line, state, home, home, key) } else { None };
+        in_log.or_else(|| {
+            let other = self.displaced_to(line, home, key.placement())?;
+            self.find_in(self.line(other)?, home, other, key)
+        })
     }
 
     #[inline(always)]
