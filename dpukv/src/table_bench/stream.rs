@@ -7,8 +7,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::workload::{Distribution, KeySampler, KeySpace};
 
-/// Operations in a stream. Their keys' lines are far more than caches hold, also in a table that is larger than that.
-const STREAM_COUNT: usize = 1 << 22;
+/// Operations in a stream, a power of two. The most have keys whose lines are far more than caches hold; a small data set
+/// needs no more than it has.
+const STREAM_COUNT_MIN: u64 = 1 << 16;
+const STREAM_COUNT_MAX: u64 = 1 << 22;
 
 /// What is done with the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -50,15 +52,17 @@ impl Stream {
         let sampler = KeySampler::new(mix.keys, mix.distribution);
         let name_len = mix.keys.len();
         let offset = if mix.operation == Operation::Miss { mix.keys.count() } else { 0 };
+        let count = (4 * mix.keys.count().min(STREAM_COUNT_MAX)).next_power_of_two();
+        let count = count.clamp(STREAM_COUNT_MIN, STREAM_COUNT_MAX) as usize;
         let mut stream = Self {
-            names: Vec::with_capacity(STREAM_COUNT * name_len),
+            names: Vec::with_capacity(count * name_len),
             name_len,
-            is_set: Vec::with_capacity(STREAM_COUNT),
-            numbers: Vec::with_capacity(STREAM_COUNT),
+            is_set: Vec::with_capacity(count),
+            numbers: Vec::with_capacity(count),
             operation: mix.operation,
         };
         let mut name = [0; KEY_LEN_MAX];
-        for _ in 0..STREAM_COUNT {
+        for _ in 0..count {
             let index = sampler.sample(&mut random) + offset;
             stream.names.extend_from_slice(mix.keys.encode(index, &mut name));
             let is_set = match mix.operation {
