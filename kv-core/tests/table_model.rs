@@ -364,7 +364,8 @@ impl Check<'_> {
         let old = present.map_or(0, |item| item.log_bytes_min(key));
         let new = log_bytes(key.len(), value_len, has_expiry_word);
         let log_is_full = now.log_live_bytes - old + new > now.log_capacity_bytes;
-        let index_is_full = 2 * now.cells_used >= now.cells;
+        // Two full buckets, between which all that is in them can move, refuse; in so small an index that happens.
+        let index_is_full = now.items >= 12;
         assert!(
             log_is_full || (present.is_none() && index_is_full),
             "refused {new} bytes for {old}: {now:?}, before: {stats:?}"
@@ -398,7 +399,8 @@ impl Check<'_> {
         // Free space is kept for an item that moves, beside a filler and the item that needed it.
         let log_was_full = self.oracle.appended_bytes + 3 * after.item_bytes_max >= after.log_bytes;
         assert!(by_log == 0 || log_was_full, "an item was evicted although the log had room");
-        assert!(by_bucket == 0 || 2 * before.cells_used >= before.cells, "{before:?}");
+        // Two full buckets hold at least six items, whatever is elsewhere: it may be that nothing in them can move.
+        assert!(by_bucket == 0 || before.items >= 6, "{before:?}");
     }
 
     /// Everything that can be compared at once.

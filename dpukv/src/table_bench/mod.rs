@@ -8,11 +8,13 @@
 //! * [`ours`]: the table of `kv-core`, driven in stages over a batch.
 //! * [`limit`]: prefetched reads of random lines, which nothing that looks keys up can beat.
 //! * [`peers`]: maps among the public crates.
+//! * [`policy`]: what a cache keeps.
 //! * [`report`]: what people and programs read.
 
 mod limit;
 mod ours;
 mod peers;
+pub(crate) mod policy;
 mod report;
 mod stream;
 

@@ -1,8 +1,8 @@
 //! What a cache gives up when both buckets of a key are full.
 //!
-//! Every read leaves a mark. The search goes round what lies in the two buckets, takes marks away, and stops at the
-//! first item without one: the CLOCK policy (Corbató, 1968) on a set. New items have no mark, so that a scan pushes out
-//! its own items first. The log does the same on its whole length, see `clean`.
+//! Every read leaves a mark. An item without one goes, any of them; when all have one, all lose it and one of them goes.
+//! New items have no mark, so that a scan pushes out its own items first (`dpukv bench cache` compares). The log, on its
+//! whole length, is a CLOCK (Corbató, 1968), see `clean`.
 
 use super::bucket::{CELL_COUNT, CELLS_WORD, Need, OVERFLOW_WORD, overflow_of, state_of};
 use super::index::Found;
@@ -14,22 +14,21 @@ impl Table<'_> {
     pub(super) fn evict_from(&mut self, home: usize, other: usize, need: Need) -> bool {
         // Begins somewhere else each time.
         let begin = self.counts.stored as usize;
-        for round in 0..2 {
-            for index in 0..2 * CELL_COUNT {
-                let index = (begin + index) % (2 * CELL_COUNT);
-                let bucket = if index < CELL_COUNT { home } else { other };
-                let cell = index % CELL_COUNT;
-                if self.leaves_a_place(bucket, cell, need)
-                    && (round == 1 || !self.take_mark(bucket, cell))
-                    && let Some(found) = self.found_at(bucket, cell)
-                {
-                    self.remove(&found);
-                    self.counts.evicted_bucket += 1;
-                    return true;
-                }
-            }
-        }
-        false
+        let place = |index: usize| {
+            let index = (begin + index) % (2 * CELL_COUNT);
+            (if index < CELL_COUNT { home } else { other }, index % CELL_COUNT)
+        };
+        let places = || (0..2 * CELL_COUNT).map(place);
+        let could_go = |&(bucket, cell): &(usize, usize)| self.leaves_a_place(bucket, cell, need);
+        let unread = |&(bucket, cell): &(usize, usize)| !overflow_of(self.words(), bucket).was_read(cell);
+        let victim = places().filter(could_go).find(unread).or_else(|| {
+            places().for_each(|(bucket, cell)| self.take_mark(bucket, cell));
+            places().find(could_go)
+        });
+        let Some(found) = victim.and_then(|(bucket, cell)| self.found_at(bucket, cell)) else { return false };
+        self.remove(&found);
+        self.counts.evicted_bucket += 1;
+        true
     }
 
     fn leaves_a_place(&self, bucket: usize, cell: usize, need: Need) -> bool {
@@ -38,11 +37,9 @@ impl Table<'_> {
         is_item || state.is_alone(cell) || (need == Need::Cell && state.is_pointer(cell))
     }
 
-    /// Whether an item was read since the last time that it was asked.
-    fn take_mark(&self, bucket: usize, cell: usize) -> bool {
+    fn take_mark(&self, bucket: usize, cell: usize) {
         let overflow = overflow_of(self.words(), bucket);
         self.words().store(bucket + OVERFLOW_WORD, overflow.with_read(cell, false).0);
-        overflow.was_read(cell)
     }
 
     /// What lies in a cell, or begins there.

@@ -1,5 +1,6 @@
-//! `dpukv bench`: measures servers with YCSB workloads. [`table`] measures the table alone.
+//! `dpukv bench`: measures servers with YCSB workloads. [`table`] and [`cache`] measure the table alone.
 
+mod cache;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -86,6 +87,8 @@ pub(crate) struct Args {
 enum Alone {
     /// Measure the table beside this machine's limit and other hash tables
     Table(Box<table::Args>),
+    /// Compare which items a cache keeps with policies from the literature
+    Cache(cache::Args),
 }
 
 /// Runs the command.
@@ -93,8 +96,10 @@ enum Alone {
 /// # Errors
 /// Its [`Failure`].
 pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
-    if let Some(Alone::Table(args)) = &args.alone {
-        return table::run(args);
+    match &args.alone {
+        Some(Alone::Table(args)) => return table::run(args),
+        Some(Alone::Cache(args)) => return cache::run(args),
+        None => {}
     }
     let phase = args.phase(shared)?;
     let design = design_of(&phase.config)?;
