@@ -34,11 +34,13 @@ pub enum DropReason {
     Epoch,
     /// The wire did not take the response.
     Transmit,
+    /// An ARP or echo request beyond the rate at which they are answered.
+    Limited,
 }
 
 impl DropReason {
     /// Every reason, in the order of its index.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Short,
         Self::Long,
         Self::NotUdp,
@@ -54,6 +56,7 @@ impl DropReason {
         Self::PeerDown,
         Self::Epoch,
         Self::Transmit,
+        Self::Limited,
     ];
 
     /// The name under which it is counted.
@@ -74,6 +77,7 @@ impl DropReason {
             Self::PeerDown => "peer_down",
             Self::Epoch => "epoch",
             Self::Transmit => "transmit",
+            Self::Limited => "limited",
         }
     }
 }

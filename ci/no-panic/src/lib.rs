@@ -70,6 +70,14 @@ decoders! {
         black_box((datagram.checksums(), datagram.source(), datagram.payload(), datagram.payload_range()));
     }
 
+    fn question(bytes) {
+        let _ = black_box((net::ArpRequest::decode(bytes), net::EchoRequest::decode(bytes)));
+        let local = black_box(Local { mac: MacAddr([2; 6]), ipv4: Ipv4Addr::LOCALHOST, port: 0 });
+        let Ok(question) = black_box(net::Question::decode(bytes, &local)) else { return };
+        black_box(question.answer(&local, &mut black_box([0; 64])));
+        let _ = black_box(net::Datagram::decode_verified(bytes));
+    }
+
     fn operation(bytes) {
         let Some((&[operation, key_len], rest)) = bytes.split_first_chunk() else { return };
         let Some((key, value)) = rest.split_at_checked(usize::from(key_len)) else { return };

@@ -8,7 +8,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::DropReason;
 
 /// The ether type of IPv4.
-const IPV4: u16 = 0x0800;
+pub(super) const IPV4: u16 = 0x0800;
+/// The ether type of ARP.
+pub(super) const ARP: u16 = 0x0806;
 
 /// The address of a network interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -16,6 +18,9 @@ const IPV4: u16 = 0x0800;
 pub struct MacAddr(pub [u8; 6]);
 
 impl MacAddr {
+    /// All stations.
+    pub const BROADCAST: Self = Self([0xff; 6]);
+
     /// Whether it names a group of stations; broadcast is the group of all.
     pub const fn is_multicast(self) -> bool {
         self.0[0] & 1 != 0
@@ -46,14 +51,19 @@ pub(super) struct EthernetHeader {
 const _: () = assert!(size_of::<EthernetHeader>() == 14);
 
 impl EthernetHeader {
-    /// A header around an IPv4 packet.
-    pub(super) fn new(source: MacAddr, destination: MacAddr) -> Self {
-        Self { destination, source, ether_type: U16::new(IPV4) }
+    /// A header around a packet of this ether type.
+    pub(super) fn new(source: MacAddr, destination: MacAddr, ether_type: u16) -> Self {
+        Self { destination, source, ether_type: U16::new(ether_type) }
+    }
+
+    /// What kind of packet follows, or a VLAN tag.
+    pub(super) fn ether_type(&self) -> u16 {
+        self.ether_type.get()
     }
 
     /// Rule W-C-2: IPv4 follows at once, with no VLAN tag in between.
     pub(super) fn check_type(&self) -> Result<(), DropReason> {
-        if self.ether_type.get() == IPV4 { Ok(()) } else { Err(DropReason::NotUdp) }
+        if self.ether_type() == IPV4 { Ok(()) } else { Err(DropReason::NotUdp) }
     }
 
     /// Rule W-C-11: the source is a single station.

@@ -2,8 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::ethernet::EthernetHeader;
-use super::ipv4::Ipv4Header;
+use super::ethernet::{EthernetHeader, IPV4};
+use super::ipv4::{Ipv4Header, UDP};
 use super::udp::UdpHeader;
 use super::{HEADERS_LEN, IPV4_LEN, Local, Remote, UDP_LEN};
 use crate::limits::DATAGRAM_LEN_MAX;
@@ -36,9 +36,9 @@ impl Headers {
         // Rule W-C-17: both lengths are exact.
         let udp_len = u16::try_from(UDP_LEN + payload_len).ok()?;
         let total_len = u16::try_from(IPV4_LEN + UDP_LEN + payload_len).ok()?;
-        let ipv4 = Ipv4Header::new(local.ipv4, remote.ipv4, total_len);
+        let ipv4 = Ipv4Header::new(local.ipv4, remote.ipv4, UDP, total_len);
         Some(Self {
-            ethernet: EthernetHeader::new(local.mac, remote.mac),
+            ethernet: EthernetHeader::new(local.mac, remote.mac, IPV4),
             ipv4: match checksums {
                 Checksums::Zero => ipv4,
                 Checksums::Computed => ipv4.with_checksum(),

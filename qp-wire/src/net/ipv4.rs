@@ -6,10 +6,13 @@ use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::checksum::Sum;
+use super::{ETHERNET_LEN, PADDED_FRAME_LEN};
 use crate::DropReason;
 
 /// Version 4, and a header of 5 words of 4 bytes.
 const VERSION_AND_LENGTH: u8 = 0x45;
+/// The protocol number of ICMP.
+pub(super) const ICMP: u8 = 1;
 /// The protocol number of UDP.
 pub(super) const UDP: u8 = 17;
 /// "More fragments", and the 13 bits of the fragment offset; what is left out is a reserved bit and "don't fragment".
@@ -36,7 +39,7 @@ const _: () = assert!(size_of::<Ipv4Header>() == 20);
 
 impl Ipv4Header {
     /// A header of a packet with `total_len` bytes, its checksum left zero (rule W-C-16).
-    pub(super) fn new(source: Ipv4Addr, destination: Ipv4Addr, total_len: u16) -> Self {
+    pub(super) fn new(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, total_len: u16) -> Self {
         Self {
             version_and_length: VERSION_AND_LENGTH,
             type_of_service: 0,
@@ -44,7 +47,7 @@ impl Ipv4Header {
             id: U16::ZERO,
             flags_and_fragment_offset: U16::ZERO,
             ttl: TTL,
-            protocol: UDP,
+            protocol,
             checksum: U16::ZERO,
             source: source.octets(),
             destination: destination.octets(),
@@ -73,15 +76,24 @@ impl Ipv4Header {
         usize::from(self.total_len.get())
     }
 
-    /// Rules W-C-3, W-C-4 and W-C-5: a header without options, around UDP, around the whole of it.
-    pub(super) fn check_form(&self) -> Result<(), DropReason> {
-        if self.version_and_length != VERSION_AND_LENGTH || self.protocol != UDP {
+    /// Rules W-C-3, W-C-4 and W-C-5: a header without options, around this protocol, around the whole of it.
+    pub(super) fn check_form(&self, protocol: u8) -> Result<(), DropReason> {
+        if self.version_and_length != VERSION_AND_LENGTH || self.protocol != protocol {
             return Err(DropReason::NotUdp);
         }
         if self.flags_and_fragment_offset.get() & FRAGMENT_MASK != 0 {
             return Err(DropReason::Fragment);
         }
         Ok(())
+    }
+
+    /// Rules W-C-6 and W-C-7: the packet is in its frame, and behind it is nothing but Ethernet's own filling.
+    pub(super) fn check_len(&self, frame_len: usize) -> Result<(), DropReason> {
+        let end = ETHERNET_LEN + self.total_len();
+        if end > frame_len {
+            return Err(DropReason::Short);
+        }
+        if end < frame_len && frame_len > PADDED_FRAME_LEN { Err(DropReason::Long) } else { Ok(()) }
     }
 
     /// Whether its sender computed a checksum.

@@ -3,7 +3,8 @@
 //! A port that takes whole frames off a wire (DPDK, AF_XDP, AF_PACKET) has no kernel behind it that would sort out what
 //! is not for us, so this module does: a frame becomes a [`Datagram`] only if it is an unfragmented UDP datagram over
 //! IPv4 in an untagged Ethernet frame, whole, undamaged, and from somebody who can be answered. Whether it is for us
-//! is then for [`Local::accepts`] to say. Ports over kernel sockets need nothing of this.
+//! is then for [`Local::accepts`] to say. What asks for the interface itself, ARP and ICMP's echo, is a [`Question`].
+//! Ports over kernel sockets need nothing of this.
 //!
 //! ```text
 //! 0         6         12     14                            34                    42
@@ -33,20 +34,26 @@
 //!
 //! All fields are big-endian. [`reply_headers`] and [`request_headers`] write them (rules W-C-16 to W-C-18).
 
+mod arp;
 mod checksum;
 mod datagram;
 mod endpoint;
 mod ethernet;
 mod headers;
+mod icmp;
 mod ipv4;
+mod question;
 mod udp;
 
 use crate::limits::DATAGRAM_LEN_MAX;
 
+pub use arp::ArpRequest;
 pub use datagram::Datagram;
 pub use endpoint::{Local, Remote};
 pub use ethernet::MacAddr;
 pub use headers::{Checksums, reply_headers, request_headers};
+pub use icmp::EchoRequest;
+pub use question::Question;
 
 /// Length of the Ethernet header, in bytes, without a VLAN tag.
 pub const ETHERNET_LEN: usize = size_of::<ethernet::EthernetHeader>();

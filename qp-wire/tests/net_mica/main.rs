@@ -7,5 +7,6 @@ mod checks;
 mod frames;
 mod malformed;
 mod properties;
+mod questions;
 mod reference;
 mod rules;

@@ -7,18 +7,22 @@ const CODE: &[&str] = &[
     include_str!("../../src/mica/entry.rs"),
     include_str!("../../src/mica/request.rs"),
     include_str!("../../src/mica/response.rs"),
+    include_str!("../../src/net/arp.rs"),
     include_str!("../../src/net/datagram.rs"),
     include_str!("../../src/net/endpoint.rs"),
     include_str!("../../src/net/ethernet.rs"),
     include_str!("../../src/net/headers.rs"),
+    include_str!("../../src/net/icmp.rs"),
     include_str!("../../src/net/ipv4.rs"),
     include_str!("../../src/net/mod.rs"),
+    include_str!("../../src/net/question.rs"),
     include_str!("../../src/net/udp.rs"),
 ];
 const TESTS: &[&str] = &[
     include_str!("checks.rs"),
     include_str!("malformed.rs"),
     include_str!("properties.rs"),
+    include_str!("questions.rs"),
     include_str!("reference.rs"),
     include_str!("../golden.rs"),
 ];
