@@ -1,14 +1,28 @@
 //! Datagrams over a port that gives whole frames.
 //!
 //! DPDK, AF_XDP and AF_PACKET leave Ethernet, IPv4 and UDP to us. [`Framed`] checks them once when a frame comes in and
-//! turns them round in place when it leaves; the payload is not moved.
+//! turns them round in place when it leaves; the payload is not moved. What asks for the interface itself, ARP and
+//! ICMP's echo, it answers on the spot, so often and no oftener.
 
+use core::mem;
 use core::net::{IpAddr, SocketAddr};
 
+use arch::{Tick, TickRate};
 use qp_wire::DropReason;
-use qp_wire::net::{Checksums, Datagram, HEADERS_LEN, Local, reply_headers};
+use qp_wire::net::{Checksums, Datagram, HEADERS_LEN, Local, Question, reply_headers};
 
+use crate::counters::{Counter, Counters};
 use crate::port::{Burst, DropCounts, Frame, PacketPort, RawFrame, RawPort};
+use crate::rate_limit::RateLimit;
+
+/// Most bursts that one [`PacketPort::receive`] takes from the port below. More than one is needed only when frames were
+/// refused or answered on the spot, and a flood of those must not hold the core.
+const RAW_BURST_COUNT_MAX: usize = 4;
+
+/// Questions of either kind that are answered in a second, and at once. Linux has these numbers for the ICMP messages
+/// that it sends (`net.ipv4.icmp_msgs_per_sec`, `icmp_msgs_burst`).
+const ANSWERS_PER_SECOND: u32 = 1000;
+const ANSWERS_BURST: u32 = 50;
 
 /// A [`PacketPort`] at one endpoint of a [`RawPort`].
 #[derive(Debug)]
@@ -16,17 +30,74 @@ pub struct Framed<R: RawPort> {
     raw: R,
     local: Local,
     arrived: Burst<R::Frame>,
+    answers: Burst<R::Frame>,
+    desk: Desk,
 }
 
 impl<R: RawPort> Framed<R> {
-    /// The endpoint `local` at a port.
-    pub fn new(raw: R, local: Local) -> Self {
-        Self { raw, local, arrived: Burst::new() }
+    /// The endpoint `local` at a port. `rate` is that of the ticks given to [`begin_turn`](PacketPort::begin_turn);
+    /// until the first of them it is tick 0.
+    pub fn new(raw: R, local: Local, rate: TickRate) -> Self {
+        Self { raw, local, arrived: Burst::new(), answers: Burst::new(), desk: Desk::new(rate) }
     }
 
     /// The port below.
     pub fn raw(&self) -> &R {
         &self.raw
+    }
+
+    /// Answers a frame that is no datagram, if it asks for this interface.
+    fn answer(&mut self, mut raw: R::Frame, drops: &mut DropCounts) {
+        if self.answers.room() == 0 {
+            self.send_answers(drops);
+        }
+        match self.desk.answer(&mut raw, &self.local) {
+            // There is room.
+            Ok(()) => drop(self.answers.push(raw)),
+            Err(reason) => drops.count(reason),
+        }
+    }
+
+    /// Whoever got no answer asks again, so nothing waits for the wire.
+    fn send_answers(&mut self, drops: &mut DropCounts) {
+        if !self.answers.is_empty() {
+            self.raw.transmit(&mut self.answers, drops);
+            let left = mem::take(&mut self.answers);
+            drops.add(DropReason::Transmit, left.count() as u64);
+        }
+    }
+}
+
+/// Where questions to the interface are answered.
+#[derive(Debug)]
+struct Desk {
+    now: Tick,
+    arp: RateLimit,
+    echo: RateLimit,
+    arp_replies: u64,
+    echo_replies: u64,
+}
+
+impl Desk {
+    fn new(rate: TickRate) -> Self {
+        let limit = RateLimit::new(ANSWERS_PER_SECOND, ANSWERS_BURST, rate);
+        Self { now: Tick(0), arp: limit, echo: limit, arp_replies: 0, echo_replies: 0 }
+    }
+
+    /// Makes the frame the answer to itself.
+    fn answer<F: RawFrame>(&mut self, raw: &mut F, local: &Local) -> Result<(), DropReason> {
+        let question = Question::decode(raw.bytes(), local)?;
+        let (limit, replies) = match question {
+            Question::Arp(_) => (&mut self.arp, &mut self.arp_replies),
+            Question::Echo(_) => (&mut self.echo, &mut self.echo_replies),
+        };
+        if !limit.allows(self.now) {
+            return Err(DropReason::Limited);
+        }
+        let len = question.answer(local, raw.buf()).ok_or(DropReason::Long)?;
+        raw.set_len(len);
+        *replies += 1;
+        Ok(())
     }
 }
 
@@ -47,24 +118,30 @@ struct Facts {
     is_turned: bool,
 }
 
-impl<F: RawFrame> FramedDatagram<F> {
-    fn of(raw: F, local: &Local) -> Result<Self, DropReason> {
-        let datagram = Datagram::decode(raw.bytes())?;
+impl Facts {
+    fn of(raw: &impl RawFrame, local: &Local) -> Result<Self, DropReason> {
+        let decode = if raw.is_verified() { Datagram::decode_verified } else { Datagram::decode };
+        let datagram = decode(raw.bytes())?;
         local.accepts(&datagram)?;
         let source = datagram.source();
-        let facts = Facts {
+        Ok(Self {
             payload_len: datagram.payload().len(),
             source: SocketAddr::new(IpAddr::V4(source.ipv4), source.port),
             checksums: datagram.checksums(),
             is_turned: false,
-        };
-        Ok(Self { raw, facts })
+        })
     }
+}
 
+impl<F: RawFrame> FramedDatagram<F> {
     /// Turns the headers round, so that the frame can leave.
     fn turn(&mut self) -> Result<(), DropReason> {
         if !self.facts.is_turned {
-            let Facts { payload_len, checksums, .. } = self.facts;
+            let Facts { payload_len, mut checksums, .. } = self.facts;
+            if checksums == Checksums::Computed && self.raw.offload_ipv4_checksum() {
+                // Computed, but not here.
+                checksums = Checksums::Zero;
+            }
             let len = reply_headers(self.raw.buf(), payload_len, checksums).ok_or(DropReason::Long)?;
             self.raw.set_len(len);
             self.facts.is_turned = true;
@@ -95,18 +172,36 @@ impl<F: RawFrame> Frame for FramedDatagram<F> {
 impl<R: RawPort> PacketPort for Framed<R> {
     type Frame = FramedDatagram<R::Frame>;
 
+    fn begin_turn(&mut self, now: Tick) {
+        self.desk.now = now;
+    }
+
+    fn count(&self, counters: &mut Counters) {
+        counters.set(Counter::ArpReplies, self.desk.arp_replies);
+        counters.set(Counter::EchoReplies, self.desk.echo_replies);
+        self.raw.count(counters);
+    }
+
     fn receive(&mut self, into: &mut Burst<Self::Frame>, drops: &mut DropCounts) {
-        while into.room() > 0 {
+        for _ in 0..RAW_BURST_COUNT_MAX {
             if self.arrived.is_empty() {
-                self.raw.receive(&mut self.arrived);
+                self.raw.receive(&mut self.arrived, drops);
             }
-            let Some(raw) = self.arrived.pop() else { return };
-            match FramedDatagram::of(raw, &self.local) {
-                // There is room.
-                Ok(frame) => drop(into.push(frame)),
-                Err(reason) => drops.count(reason),
+            while into.room() > 0
+                && let Some(raw) = self.arrived.pop()
+            {
+                match Facts::of(&raw, &self.local) {
+                    // There is room.
+                    Ok(facts) => drop(into.push(FramedDatagram { raw, facts })),
+                    Err(DropReason::NotUdp) => self.answer(raw, drops),
+                    Err(reason) => drops.count(reason),
+                }
+            }
+            if into.room() == 0 {
+                break;
             }
         }
+        self.send_answers(drops);
     }
 
     fn transmit(&mut self, from: &mut Burst<Self::Frame>, drops: &mut DropCounts) {
@@ -119,7 +214,7 @@ impl<R: RawPort> PacketPort for Framed<R> {
                 Err(reason) => drops.count(reason),
             }
         }
-        self.raw.transmit(&mut leaving);
+        self.raw.transmit(&mut leaving, drops);
         // The first ones have left; the others go back to where they were.
         while let (Some(raw), Some(facts)) = (leaving.pop_last(), facts.pop_last()) {
             drop(from.unpop(FramedDatagram { raw, facts }));

@@ -8,7 +8,8 @@
 //! * [`ring`]: the two rings of a queue pair.
 //! * [`partition`]: the store as one core sees it.
 //! * [`port`] and [`dma`]: the contracts that a real and a simulated world implement.
-//! * [`framed`]: a port of datagrams over a port of whole frames.
+//! * [`framed`]: a port of datagrams over a port of whole frames, which answers ARP and echo too.
+//! * [`rate_limit`]: how often that may happen.
 //! * [`counters`]: everything that is counted.
 //! * [`sync`]: the atomics, which a loom build replaces.
 //! * [`hash`]: MICA2's key hash, which chooses the partition, and the keyed hash, which chooses the place inside it.
@@ -28,6 +29,7 @@ pub mod framed;
 pub mod hash;
 pub mod partition;
 pub mod port;
+pub mod rate_limit;
 pub mod ring;
 pub mod sync;
 pub mod table;

@@ -7,8 +7,11 @@
 
 use core::net::SocketAddr;
 
+use arch::Tick;
 use heapless::Deque;
 use qp_wire::DropReason;
+
+use crate::counters::Counters;
 
 /// Most frames that one call of a port moves.
 pub const BURST_COUNT_MAX: usize = 32;
@@ -132,6 +135,12 @@ pub trait PacketPort {
     /// An owned buffer; dropping it gives it back to its pool.
     type Frame: Frame;
 
+    /// Tells the port that a turn begins, and when. For ports that limit something in time.
+    fn begin_turn(&mut self, _now: Tick) {}
+
+    /// Brings what the port counts by itself up to date. Not for each turn.
+    fn count(&self, _counters: &mut Counters) {}
+
     /// Takes datagrams that have arrived, until none is left or `into` is full. What is refused on the way is counted
     /// in `drops`.
     fn receive(&mut self, into: &mut Burst<Self::Frame>, drops: &mut DropCounts);
@@ -151,6 +160,16 @@ pub trait RawFrame {
 
     /// Makes the first `len` bytes of [`buf`](Self::buf) the frame. A `len` beyond the buffer is cut to it.
     fn set_len(&mut self, len: usize);
+
+    /// Whether the port has found the checksums of IPv4 header and datagram right. `false` says nothing about them.
+    fn is_verified(&self) -> bool {
+        false
+    }
+
+    /// Leaves the checksum of the frame's IPv4 header, which is zero then, to the port. `false` where it cannot.
+    fn offload_ipv4_checksum(&mut self) -> bool {
+        false
+    }
 }
 
 /// A port that gives whole frames and leaves the network headers to us. The contract is [`PacketPort`]'s.
@@ -158,9 +177,12 @@ pub trait RawPort {
     /// An owned buffer; dropping it gives it back to its pool.
     type Frame: RawFrame;
 
+    /// See [`PacketPort::count`].
+    fn count(&self, _counters: &mut Counters) {}
+
     /// See [`PacketPort::receive`].
-    fn receive(&mut self, into: &mut Burst<Self::Frame>);
+    fn receive(&mut self, into: &mut Burst<Self::Frame>, drops: &mut DropCounts);
 
     /// See [`PacketPort::transmit`].
-    fn transmit(&mut self, from: &mut Burst<Self::Frame>);
+    fn transmit(&mut self, from: &mut Burst<Self::Frame>, drops: &mut DropCounts);
 }

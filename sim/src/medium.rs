@@ -10,6 +10,7 @@ use kv_core::framed::Framed;
 use kv_core::port::PacketPort;
 use qp_wire::net::{Checksums, Datagram, HEADERS_LEN, Local, MacAddr, Remote, request_headers};
 
+use crate::clock::Clock;
 use crate::link::Network;
 use crate::physics::Physics;
 use crate::port::{PortGeometry, SimPort};
@@ -46,7 +47,7 @@ impl ServerPort for SimPort {
 impl ServerPort for Framed<SimRawPort> {
     fn open(physics: &Physics, network: &Network, address: SocketAddr, geometry: PortGeometry) -> Self {
         let geometry = PortGeometry { frame_len: geometry.frame_len + HEADERS_LEN, ..geometry };
-        Self::new(SimRawPort::open(physics, network, address, geometry), local(address))
+        Self::new(SimRawPort::open(physics, network, address, geometry), local(address), Clock::rate())
     }
 
     fn frames_out(&self) -> usize {

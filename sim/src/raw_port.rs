@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use kv_core::port::{Burst, RawFrame, RawPort};
+use kv_core::port::{Burst, DropCounts, RawFrame, RawPort};
 
 use crate::link::Network;
 use crate::physics::Physics;
@@ -98,7 +98,7 @@ fn address_at(frame: &[u8], ip_offset: usize, port_offset: usize) -> Option<Sock
 impl RawPort for SimRawPort {
     type Frame = SimRawFrame;
 
-    fn receive(&mut self, into: &mut Burst<SimRawFrame>) {
+    fn receive(&mut self, into: &mut Burst<SimRawFrame>, _: &mut DropCounts) {
         while into.room() > 0 && self.pool.free_count() > 0 {
             let Some(packet) = self.network.receive(self.address) else { return };
             let Some(mut buf) = self.pool.take() else { return };
@@ -110,7 +110,7 @@ impl RawPort for SimRawPort {
         }
     }
 
-    fn transmit(&mut self, from: &mut Burst<SimRawFrame>) {
+    fn transmit(&mut self, from: &mut Burst<SimRawFrame>, _: &mut DropCounts) {
         let count = transmit_count(&self.physics, &mut self.random, from.count());
         for frame in (0..count).map_while(|_| from.pop()) {
             if !send_frame(&self.network, frame.bytes()) {
@@ -151,9 +151,9 @@ mod tests {
         assert!(send_frame(&network, &frame(3, 7)));
         physics.advance(Tick(5_000));
         let mut burst = Burst::new();
-        port.receive(&mut burst);
+        port.receive(&mut burst, &mut DropCounts::default());
         assert_eq!(burst.iter().map(|frame| frame.bytes().to_vec()).collect::<Vec<_>>(), [frame(3, 7)]);
-        port.transmit(&mut burst);
+        port.transmit(&mut burst, &mut DropCounts::default());
         assert_eq!((network.counts().sent, port.unroutable_count(), port.pool().used_count()), (2, 0, 0));
     }
 

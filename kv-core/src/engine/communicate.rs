@@ -246,6 +246,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
 
 impl<P: PacketPort, D: DmaEngine, W: Window> Engine for Communicate<P, D, W> {
     fn turn(&mut self, now: Tick) -> Turn {
+        self.port.begin_turn(now);
         let slots = self.take_responses(now);
         transmit(&mut self.answered, &mut self.port, &mut self.counters);
         let frames = self.take_requests(now);
@@ -266,6 +267,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Engine for Communicate<P, D, W> {
     }
 
     fn counters(&mut self) -> &mut Counters {
+        self.port.count(&mut self.counters);
         &mut self.counters
     }
 }

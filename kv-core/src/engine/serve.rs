@@ -235,6 +235,7 @@ impl Answer for MicaAnswer<'_, '_> {
 
 impl<P: PacketPort> Engine for Serve<'_, P> {
     fn turn(&mut self, now: Tick) -> Turn {
+        self.port.begin_turn(now);
         transmit(&mut self.answered, &mut self.port, &mut self.counters);
         if !self.answered.is_empty() {
             // The wire is full: what arrives meanwhile is shed at the port.
@@ -252,6 +253,7 @@ impl<P: PacketPort> Engine for Serve<'_, P> {
 
     fn counters(&mut self) -> &mut Counters {
         super::gauge(&self.store, &mut self.counters);
+        self.port.count(&mut self.counters);
         &mut self.counters
     }
 }
