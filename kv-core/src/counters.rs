@@ -85,10 +85,6 @@ counters! {
     ArpReplies = "arp_replies",
     /// Echo requests answered by a port of whole frames.
     EchoReplies = "echo_replies",
-    /// Frames that came in for another core and were handed over to it.
-    FramesHandedOver = "frames_handed_over",
-    /// Frames that came in as several pieces, or in memory of others, and were copied.
-    FramesCopied = "frames_copied",
     /// Gauge: items in the core's partitions.
     Items = "items",
     /// Gauge: bytes that those items take.
