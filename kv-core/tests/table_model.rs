@@ -62,7 +62,7 @@ fn check_operations(setup: &Setup, operations: &[Operation]) -> TableStats {
         let before = check.table.stats();
         check.step(operation);
         check.settle(&before);
-        if index % 64 == 0 {
+        if index % 256 == 0 {
             check.everything();
         }
     }
@@ -511,9 +511,9 @@ fn setup(mode: Mode) -> impl Strategy<Value = Setup> {
     )
 }
 
-/// Runs thousands of lists, and returns what the tables counted, all together.
+/// Runs hundreds of lists, and returns what the tables counted, all together.
 fn check_many(mode: Mode) -> TableStats {
-    let config = ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
     let total = RefCell::new(TableStats::default());
     let lists = (setup(mode), operations());
     let result = TestRunner::new(config).run(&lists, |(setup, operations)| {
@@ -542,7 +542,7 @@ fn a_store_is_a_map_that_refuses_when_it_is_full() {
     println!("{total:?}");
     let counts = [total.replaced, total.deleted, total.expired, total.moved_by_index];
     let limits = [total.moved_by_cleaning, total.refused_log, total.refused_index];
-    assert!(counts.iter().chain(&limits).all(|count| *count > 100), "the lists do not reach the limits: {total:?}");
+    assert!(counts.iter().chain(&limits).all(|count| *count > 20), "the lists do not reach the limits: {total:?}");
 }
 
 #[test]
@@ -551,5 +551,5 @@ fn a_cache_is_a_map_that_drops_and_counts() {
     println!("{total:?}");
     let counts = [total.replaced, total.deleted, total.expired, total.moved_by_index];
     let limits = [total.evicted_log, total.evicted_bucket];
-    assert!(counts.iter().chain(&limits).all(|count| *count > 100), "the lists do not reach the limits: {total:?}");
+    assert!(counts.iter().chain(&limits).all(|count| *count > 20), "the lists do not reach the limits: {total:?}");
 }
