@@ -95,11 +95,7 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
         incoming.extend(self.source.by_ref().take(KEY_LANES));
         let names: [&[u8]; KEY_LANES] =
             core::array::from_fn(|lane| incoming.get(lane).map_or(&[][..], |incoming| incoming.raw.key));
-        let placements = if incoming.is_full() {
-            Placement::of_lanes(store.secret(), &names)
-        } else {
-            names.map(|name| Placement::of(store.secret(), name))
-        };
+        let placements = Placement::of_lanes(store.secret(), &names);
         for (incoming, placement) in incoming.iter().zip(placements) {
             let prepared = prepare(incoming, Key::placed(incoming.raw.key, placement), store);
             store.prefetch(prepared.partition, prepared.key.placement());

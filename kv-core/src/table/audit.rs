@@ -53,7 +53,7 @@ impl Table<'_> {
         let (mut noted, mut elsewhere) = (Tally::default(), Tally::default());
         for bucket in self.layout().buckets() {
             cells_used += state_of(self.words(), bucket).cells_used() as u64;
-            for found in (0..CELL_COUNT).filter_map(|cell| self.found_at(bucket, cell)) {
+            for found in (0..CELL_COUNT).filter_map(|cell| self.look().found_at(bucket, cell)) {
                 self.audit_item(&found)?;
                 there.stored(found.item.shape, None);
                 pointers += u64::from(!found.item.shape.is_inline);
@@ -69,7 +69,7 @@ impl Table<'_> {
             return Err(AuditError::Pointers { pointers, items });
         }
         let same = |counts: &Counts| (counts.items, counts.inline_items, counts.live_words, counts.expiring);
-        let agree = same(&there) == same(&self.counts) && cells_used == self.index.cells_used;
+        let agree = same(&there) == same(&self.counts) && cells_used == self.counts.cells_used();
         if agree { Ok(()) } else { Err(AuditError::Counters) }
     }
 

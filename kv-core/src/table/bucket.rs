@@ -155,8 +155,9 @@ impl State {
         self.0 >> (POINTERS_SHIFT + cell as u32) & 1 != 0
     }
 
+    /// With a pointer in a cell, in place of the item that may lie in its pair.
     pub(super) const fn with_pointer(self, cell: usize) -> Self {
-        Self(self.0 | 1 << (POINTERS_SHIFT + cell as u32))
+        Self(self.without_item(cell / 2).0 | 1 << (POINTERS_SHIFT + cell as u32))
     }
 
     pub(super) const fn without_pointer(self, cell: usize) -> Self {
@@ -185,9 +186,13 @@ impl State {
         }
     }
 
-    /// Whether taking the pointer out of a cell leaves a place for this.
-    pub(super) fn is_alone(self, cell: usize) -> bool {
-        self.is_pointer(cell) && !self.is_pointer(cell ^ 1)
+    /// Whether there is something in a cell, or begins there, whose leaving makes a place for this.
+    pub(super) fn leaves_a_place(self, cell: usize, need: Need) -> bool {
+        match need {
+            _ if !self.is_pointer(cell) => cell.is_multiple_of(2) && self.item(cell / 2).is_some(),
+            Need::Pair => !self.is_pointer(cell ^ 1),
+            Need::Cell => true,
+        }
     }
 }
 
@@ -248,6 +253,11 @@ impl Pointer {
     #[inline]
     pub(super) const fn tag(self) -> Tag {
         Tag((self.0 >> 48) as u16)
+    }
+
+    /// The pointer to the same item from its other bucket.
+    pub(super) const fn seen_from_other(self) -> Self {
+        Self(self.0 ^ DISPLACED)
     }
 
     pub(super) const fn is_displaced(self) -> bool {

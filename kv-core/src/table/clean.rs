@@ -6,7 +6,7 @@
 //! head of `table` derives how much a store has to clean, and that it suffices. In cache mode those are appended again
 //! that were read since they were written, the others are evicted.
 
-use super::bucket::{Pointer, Tag, overflow_of};
+use super::bucket::{Pointer, Tag};
 use super::index::Found;
 use super::item::{Item, ItemHeader};
 use super::layout::CLEANING_RATIO;
@@ -117,17 +117,16 @@ impl Table<'_> {
                 self.expire(&found);
             } else if !is_cache {
                 self.move_to_tail(&found, Tag::of(placement))?;
-            } else if !may_move || !self.was_read(&found) || self.move_to_tail(&found, Tag::of(placement)).is_none() {
+            } else if !may_move
+                || !self.look().was_read(found.bucket, found.cell)
+                || self.move_to_tail(&found, Tag::of(placement)).is_none()
+            {
                 self.remove(&found);
                 self.counts.evicted_log += 1;
             }
         }
         self.log.pass(words);
         Some(words)
-    }
-
-    fn was_read(&self, found: &Found) -> bool {
-        overflow_of(self.words(), found.bucket).was_read(found.cell)
     }
 
     /// Appends a live item again. It is in the log twice until its pointer has changed, so that a kill loses nothing.

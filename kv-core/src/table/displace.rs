@@ -5,12 +5,11 @@
 //! done from the far end: each makes the copy visible before the original goes, so that an item can be found at any
 //! moment.
 
-use super::bucket::{CELL_COUNT, CELLS_WORD, Need, Pointer, State, Tag, state_of};
+use super::bucket::{CELL_COUNT, CELLS_WORD, Need, Tag, state_of};
 use super::index::{Index, IndexOwner};
-use super::item::Item;
 
-/// Buckets that a search looks at. So many are seen in 15 to 25 µs. With a million keys of 8 B / 8 B the first search that
-/// finds nothing comes when 93.6 % of the pairs are in use; with 200 buckets at 89.9 %, with 1000 at 94.5 %.
+/// Buckets that a search looks at. With a million keys of 8 B / 8 B the first search that finds nothing came when 93.6 % of
+/// the pairs were in use; with 200 buckets at 89.9 %, with 1000 at 94.5 %.
 pub(super) const BUCKETS_MAX: usize = 500;
 
 /// A free place in one of a key's buckets.
@@ -41,15 +40,13 @@ struct Movable {
 impl IndexOwner<'_> {
     /// A free place in the first of these buckets that has one.
     #[inline]
-    pub(super) fn vacancy(&self, home: usize, other: usize, need: Need) -> Option<Place> {
+    pub(super) fn vacancy(&self, buckets: [usize; 2], need: Need) -> Option<Place> {
         let words = self.look.words;
-        [home, other]
-            .into_iter()
-            .find_map(|bucket| Some(Place { bucket, cell: state_of(words, bucket).vacancy(need)? }))
+        buckets.into_iter().find_map(|bucket| Some(Place { bucket, cell: state_of(words, bucket).vacancy(need)? }))
     }
 
     /// Frees a place in one of a key's buckets, neither of which has one, and returns how many items moved.
-    pub(super) fn displace(&mut self, home: usize, other: usize, need: Need) -> Option<(Place, u64)> {
+    pub(super) fn displace(&mut self, [home, other]: [usize; 2], need: Need) -> Option<(Place, u64)> {
         let first = |index, bucket| Step { bucket, from: index, cell: 0, need };
         let mut steps = [first(0, home); BUCKETS_MAX];
         steps[1] = first(1, other);
@@ -89,7 +86,7 @@ impl IndexOwner<'_> {
             if from.bucket == step.bucket {
                 return Some((to, moved));
             }
-            self.move_one(Place { bucket: from.bucket, cell: usize::from(step.cell) }, to);
+            self.move_one(Place { bucket: from.bucket, cell: usize::from(step.cell) }, to)?;
             moved += 1;
             // What has moved leaves a place for what was to come here, though not always its own.
             let cell = state_of(self.look.words, from.bucket).vacancy(from.need)?;
@@ -99,34 +96,27 @@ impl IndexOwner<'_> {
     }
 
     /// Moves an item or a pointer from one of its buckets to the other.
-    fn move_one(&mut self, from: Place, to: Place) {
+    fn move_one(&mut self, from: Place, to: Place) -> Option<()> {
         let words = self.look.words;
-        let state = state_of(words, from.bucket);
-        let at = from.bucket + CELLS_WORD + from.cell;
-        let (home, tag) = match state.item(from.cell / 2) {
-            Some(shape) => {
-                let placement = self.look.placement_of(Item { at, shape });
-                (self.look.home(placement), Tag::of(placement))
-            }
-            None => {
-                let pointer = self.look.pointer(from.bucket, from.cell);
-                (if pointer.is_displaced() { to.bucket } else { from.bucket }, pointer.tag())
-            }
-        };
+        let (home, tag) = self.look.origin(from.bucket, from.cell)?;
         if home == from.bucket {
             self.note_elsewhere(home, tag);
         }
-        match state.item(from.cell / 2) {
-            Some(shape) => self.put_item(to.bucket, to.cell, shape, [words.load(at), words.load(at + 1)]),
+        match state_of(words, from.bucket).item(from.cell / 2) {
+            Some(shape) => {
+                let at = from.bucket + CELLS_WORD + from.cell;
+                self.put_item(to.bucket, to.cell, shape, [words.load(at), words.load(at + 1)]);
+            }
             None => {
-                let pointer = Pointer::new(tag, home != to.bucket, self.look.pointer(from.bucket, from.cell).at());
-                self.put_pointer(to.bucket, to.cell, pointer);
+                let pointer = self.look.pointer(from.bucket, from.cell);
+                self.put_pointer(to.bucket, to.cell, pointer.seen_from_other());
             }
         }
         self.take(from.bucket, from.cell);
         if home == to.bucket {
             self.forget_elsewhere(home);
         }
+        Some(())
     }
 }
 
@@ -134,18 +124,11 @@ impl Index<'_> {
     /// What could leave a bucket so that there is a place for `need`.
     fn movables(&self, bucket: usize, need: Need) -> [Option<Movable>; CELL_COUNT] {
         let state = state_of(self.words, bucket);
-        core::array::from_fn(|cell| self.movable(bucket, state, cell, need))
-    }
-
-    fn movable(&self, bucket: usize, state: State, cell: usize, need: Need) -> Option<Movable> {
-        if state.is_pointer(cell) {
-            let leaves_a_place = need == Need::Cell || state.is_alone(cell);
-            let tag = self.pointer(bucket, cell).tag();
-            return leaves_a_place.then_some(Movable { cell, need: Need::Cell, tag });
-        }
-        let shape = state.item(cell / 2).filter(|_| cell.is_multiple_of(2))?;
-        let placement = self.placement_of(Item { at: bucket + CELLS_WORD + cell, shape });
-        Some(Movable { cell, need: Need::Pair, tag: Tag::of(placement) })
+        core::array::from_fn(|cell| {
+            let (_, tag) = state.leaves_a_place(cell, need).then(|| self.origin(bucket, cell))??;
+            let need = if state.is_pointer(cell) { Need::Cell } else { Need::Pair };
+            Some(Movable { cell, need, tag })
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::index::{Found, Index};
 use super::item::Item;
-use super::{Millis, Mode, Table};
+use super::{Millis, Table};
 use crate::hash::Key;
 
 /// What became of a GET.
@@ -42,9 +42,7 @@ impl Table<'_> {
 
     #[inline]
     fn load_found(&self, found: &Found, into: &mut [u8]) -> GetOutcome {
-        if self.layout().mode == Mode::Cache {
-            self.index.note_read(found);
-        }
+        self.index.mark(found.bucket, found.cell);
         self.look().load_value(found.item, into)
     }
 }

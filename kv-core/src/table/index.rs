@@ -1,8 +1,9 @@
 //! From keys to items: buckets of one cache line, two for each key.
 //!
 //! A key belongs to one bucket, its *home*, and may lie in one *other* (cuckoo hashing: Pagh and Rodler, ESA 2001; with
-//! buckets of several items: Dietzfelbinger and Weidling, ICALP 2005). Each bucket keeps a filter of the items that belong to it and lie elsewhere, so that most look-ups,
-//! of keys that are there and of keys that are not, end with the first cache line. `bucket` has the picture of one.
+//! buckets of several items: Dietzfelbinger and Weidling, ICALP 2005). Each bucket keeps a filter of the items that
+//! belong to it and lie elsewhere, so that most look-ups, of keys that are there and of keys that are not, end with the
+//! first cache line. `bucket` has the picture of one.
 //!
 //! From either bucket of a key its tag leads to the other one, so that an item can be moved without reading its key
 //! from the log: the two positions add up to a number that the tag chooses, modulo the number of buckets.
@@ -75,6 +76,13 @@ impl<'m> Index<'m> {
     #[inline]
     pub(super) fn other(&self, bucket: usize, tag: Tag) -> usize {
         self.layout.other(bucket, tag.to_bits())
+    }
+
+    /// Both buckets of a key, its home first.
+    #[inline]
+    pub(super) fn buckets(&self, placement: Placement) -> [usize; 2] {
+        let home = self.home(placement);
+        [home, self.other(home, Tag::of(placement))]
     }
 
     /// The item of a key if it lies in its home itself, as most small ones do: all that the usual GET or SET needs, and
@@ -198,8 +206,7 @@ impl<'m> Index<'m> {
 
     /// The cell that leads to an item in the log, when one still does.
     pub(super) fn pointer_to(&self, item: Item, placement: Placement) -> Option<Found> {
-        let home = self.home(placement);
-        let other = self.other(home, Tag::of(placement));
+        let [home, other] = self.buckets(placement);
         [home, other].into_iter().find_map(|bucket| {
             let line = self.line(bucket)?;
             let state = state_of(self.words, bucket);
@@ -214,6 +221,40 @@ impl<'m> Index<'m> {
         Pointer(self.words.load(bucket + CELLS_WORD + cell))
     }
 
+    /// The home of what lies in a cell, or begins there, and its tag. Of an item in the log the pointer says both.
+    pub(super) fn origin(&self, bucket: usize, cell: usize) -> Option<(usize, Tag)> {
+        let state = state_of(self.words, bucket);
+        if state.is_pointer(cell) {
+            let pointer = self.pointer(bucket, cell);
+            let home = if pointer.is_displaced() { self.other(bucket, pointer.tag()) } else { bucket };
+            return Some((home, pointer.tag()));
+        }
+        let placement = self.placement_of(self.inline_item(bucket, cell)?);
+        Some((self.home(placement), Tag::of(placement)))
+    }
+
+    /// What lies in a cell, or begins there.
+    pub(super) fn found_at(&self, bucket: usize, cell: usize) -> Option<Found> {
+        let (home, _) = self.origin(bucket, cell)?;
+        let item = self.inline_item(bucket, cell).or_else(|| {
+            let at = self.pointer(bucket, cell).at();
+            Some(Item::in_log(at, ItemHeader::from_word(self.words.load(at))))
+        })?;
+        Some(Found { home, bucket, cell, item })
+    }
+
+    /// The item that lies in a bucket and begins with a cell.
+    fn inline_item(&self, bucket: usize, cell: usize) -> Option<Item> {
+        let shape = state_of(self.words, bucket).item(cell / 2).filter(|_| cell.is_multiple_of(2))?;
+        Some(Item { at: bucket + CELLS_WORD + cell, shape })
+    }
+
+    /// Whether what lies in a cell, or begins there, was read since it was put there.
+    #[inline]
+    pub(super) fn was_read(&self, bucket: usize, cell: usize) -> bool {
+        overflow_of(self.words, bucket).was_read(cell)
+    }
+
     /// The placement of an item, computed from its key.
     pub(super) fn placement_of(&self, item: Item) -> Placement {
         let mut bytes = [0; qp_wire::limits::KEY_LEN_MAX];
@@ -225,8 +266,6 @@ impl<'m> Index<'m> {
 #[derive(Debug)]
 pub(super) struct IndexOwner<'m> {
     pub(super) look: Index<'m>,
-    /// Cells that hold items or pointers.
-    pub(super) cells_used: u64,
 }
 
 impl<'m> IndexOwner<'m> {
@@ -237,7 +276,7 @@ impl<'m> IndexOwner<'m> {
                 words.store(bucket + offset, 0);
             }
         }
-        Self { look: Index::new(words, layout, secret), cells_used: 0 }
+        Self { look: Index::new(words, layout, secret) }
     }
 
     /// Empties the index while readers read.
@@ -247,7 +286,6 @@ impl<'m> IndexOwner<'m> {
             self.change(bucket, state_of(words, bucket).emptied(), &[]);
             words.store(bucket + OVERFLOW_WORD, 0);
         }
-        self.cells_used = 0;
     }
 
     /// Makes an item visible whose two words are these.
@@ -258,16 +296,9 @@ impl<'m> IndexOwner<'m> {
         self.unmark(bucket, cell);
     }
 
-    /// Makes a pointer visible, in a free cell or in place of another pointer.
+    /// Makes a pointer visible, in a free cell, in place of another pointer or in place of an item.
     pub(super) fn put_pointer(&mut self, bucket: usize, cell: usize, pointer: Pointer) {
         let state = state_of(self.look.words, bucket).with_pointer(cell);
-        self.change(bucket, state, &[(cell, pointer.0)]);
-        self.unmark(bucket, cell);
-    }
-
-    /// Puts a pointer where an item was.
-    pub(super) fn replace_item_by_pointer(&mut self, bucket: usize, cell: usize, pointer: Pointer) {
-        let state = state_of(self.look.words, bucket).without_item(cell / 2).with_pointer(cell);
         self.change(bucket, state, &[(cell, pointer.0)]);
         self.unmark(bucket, cell);
     }
@@ -300,23 +331,26 @@ impl<'m> IndexOwner<'m> {
         }
     }
 
-    /// Notes that an item was read, for the choice of what to evict.
+    /// Notes that an item was read, where that decides what is evicted.
     #[inline]
-    pub(super) fn note_read(&self, found: &Found) {
-        let (words, bucket) = (self.look.words, found.bucket);
-        let overflow = overflow_of(words, bucket);
-        if !overflow.was_read(found.cell) {
-            words.store(bucket + OVERFLOW_WORD, overflow.with_read(found.cell, true).0);
+    pub(super) fn mark(&self, bucket: usize, cell: usize) {
+        if self.look.layout.mode == Mode::Cache && !self.look.was_read(bucket, cell) {
+            self.set_mark(bucket, cell, true);
         }
     }
 
-    /// What is new in a cell was not read yet.
+    /// Forgets that an item was read.
     #[inline]
-    fn unmark(&self, bucket: usize, cell: usize) {
+    pub(super) fn unmark(&self, bucket: usize, cell: usize) {
         if self.look.layout.mode == Mode::Cache {
-            let overflow = overflow_of(self.look.words, bucket);
-            self.look.words.store(bucket + OVERFLOW_WORD, overflow.with_read(cell, false).0);
+            self.set_mark(bucket, cell, false);
         }
+    }
+
+    #[inline]
+    fn set_mark(&self, bucket: usize, cell: usize, was_read: bool) {
+        let words = self.look.words;
+        words.store(bucket + OVERFLOW_WORD, overflow_of(words, bucket).with_read(cell, was_read).0);
     }
 
     /// Stores cells of a bucket and then its state; where there are readers, between the two steps of the version. The
@@ -325,7 +359,6 @@ impl<'m> IndexOwner<'m> {
     fn change(&mut self, bucket: usize, state: State, cells: &[(usize, u64)]) {
         let words = self.look.words;
         let before = state_of(words, bucket);
-        self.cells_used = self.cells_used + state.cells_used() as u64 - before.cells_used() as u64;
         let with_readers = self.look.layout.concurrent_read;
         if with_readers {
             words.store(bucket, before.next_version().0);

@@ -228,15 +228,16 @@ impl Item {
 
     /// Writes an item into the log, where nobody looks.
     pub(super) fn write(self, words: Words<'_>, key: &[u8], value: &[u8], expiry: u64) {
-        for at in self.at..self.end() {
-            // Only the words between key and value need it, and those that they share.
+        let key_rest = key.get(KEY_HEAD_LEN..).unwrap_or_default();
+        // What key and value do not fill, and the word that each has only a part of.
+        for at in self.key_rest_at() + key_rest.len() / WORD_LEN..self.end() - value.len() / WORD_LEN {
             words.store(at, 0);
         }
         words.store(self.at, ItemHeader::new(self.shape, key).to_word());
         if self.shape.has_expiry {
             words.store(self.expiry_at(), expiry);
         }
-        words.store_bytes(self.key_rest_at(), key.get(KEY_HEAD_LEN..).unwrap_or_default());
+        words.store_bytes(self.key_rest_at(), key_rest);
         words.store_bytes_before(self.end(), value);
     }
 }

@@ -238,7 +238,8 @@ fn bucket_words(word_count: usize, item_len_hint: usize, item_words_hint: usize)
     // In hundredths of a word, for one item.
     let index = 100 * 100 * LINE_WORDS / (CELL_COUNT * CELLS_USED_PERCENT);
     let log = 100 * 100 * item_words_hint / LIVE_PERCENT_MAX;
-    (word_count / (index + log) * index + word_count % (index + log) * index / (index + log)).min(most)
+    let share = word_count as u128 * index as u128 / (index + log) as u128;
+    (share as usize).min(most)
 }
 
 fn fingerprint(secret: &Secret) -> u64 {

@@ -92,8 +92,8 @@ impl Table<'_> {
         if old.is_inline {
             self.index.put_item(found.bucket, found.cell, new.shape, inline_words(new.key, new.value));
         } else {
-            let other = self.look().other(found.home, Tag::of(new.key.placement()));
-            let Some(place) = self.index.vacancy(found.home, other, Need::Pair) else {
+            let buckets = self.look().buckets(new.key.placement());
+            let Some(place) = self.index.vacancy(buckets, Need::Pair) else {
                 return self.store_in_log(new, Some(*found), now);
             };
             self.put_inline(new, place);
@@ -150,18 +150,12 @@ impl Table<'_> {
     fn lead_to(&mut self, at: usize, key: &Key<'_>, place: Place, replaced: Option<Found>) {
         let (home, tag) = (self.look().home(key.placement()), Tag::of(key.placement()));
         let pointer = Pointer::new(tag, place.bucket != home, at);
-        match replaced {
-            Some(old) if old.item.shape.is_inline => {
-                self.index.replace_item_by_pointer(place.bucket, place.cell, pointer);
-            }
-            Some(old) => {
-                self.index.put_pointer(place.bucket, place.cell, pointer);
-                self.bury(old.item);
-            }
-            None => {
-                self.note_place(key, place);
-                self.index.put_pointer(place.bucket, place.cell, pointer);
-            }
+        if replaced.is_none() {
+            self.note_place(key, place);
+        }
+        self.index.put_pointer(place.bucket, place.cell, pointer);
+        if let Some(old) = replaced {
+            self.bury(old.item);
         }
     }
 
@@ -194,28 +188,27 @@ impl Table<'_> {
     /// buckets; in cache mode one goes.
     #[inline]
     fn make_place(&mut self, key: &Key<'_>, need: Need, now: Millis) -> Option<Place> {
-        let home = self.look().home(key.placement());
-        let other = self.look().other(home, Tag::of(key.placement()));
-        let vacancy = self.index.vacancy(home, other, need);
-        if vacancy.is_some() { vacancy } else { self.free_place(home, other, need, now) }
+        let buckets = self.look().buckets(key.placement());
+        let vacancy = self.index.vacancy(buckets, need);
+        if vacancy.is_some() { vacancy } else { self.free_place(buckets, need, now) }
     }
 
     #[cold]
-    fn free_place(&mut self, home: usize, other: usize, need: Need, now: Millis) -> Option<Place> {
-        if self.expire_from(home, other, now)
-            && let Some(place) = self.index.vacancy(home, other, need)
+    fn free_place(&mut self, buckets: [usize; 2], need: Need, now: Millis) -> Option<Place> {
+        if self.expire_from(buckets, now)
+            && let Some(place) = self.index.vacancy(buckets, need)
         {
             return Some(place);
         }
         // A search that hardly ever succeeds is not worth its time to who may evict.
         let is_cache = self.layout().mode == Mode::Cache;
-        let is_crowded = self.index.cells_used * 10 > self.layout().cells() * 9;
+        let is_crowded = self.counts.cells_used() * 10 > self.layout().cells() * 9;
         if !(is_cache && is_crowded)
-            && let Some((place, moved)) = self.index.displace(home, other, need)
+            && let Some((place, moved)) = self.index.displace(buckets, need)
         {
             self.counts.moved_by_index += moved;
             return Some(place);
         }
-        if is_cache && self.evict_from(home, other, need) { self.index.vacancy(home, other, need) } else { None }
+        if is_cache && self.evict_from(buckets, need) { self.index.vacancy(buckets, need) } else { None }
     }
 }

@@ -144,3 +144,71 @@ impl<'m> TableReader<'m> {
         version.is_multiple_of(2).then_some((line, version))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::vec::Vec;
+
+    use super::super::tests::{NOW, SECRET, config, key, memory};
+    use super::super::{Mode, TableConfig};
+    use super::*;
+
+    #[test]
+    fn a_reader_opens_only_what_it_can_read() {
+        let concurrent = TableConfig { concurrent_read: true, ..config(Mode::Cache) };
+        let memory = memory(64 * 1024);
+        assert_eq!(TableReader::open(&memory, SECRET).map(|_| ()), Err(TableError::NotATable));
+        assert_eq!(TableReader::open(&[], SECRET).map(|_| ()), Err(TableError::NotATable));
+        let mut table = Table::format(&memory, &concurrent).expect("64 KiB are enough");
+        table.set(&key(b"name"), b"value", Some(Millis(3000)), NOW);
+        let reader = TableReader::open(&memory, SECRET).expect("a table of its own kind");
+        let mut into = [0; 8];
+        reader.prefetch(key(b"name").placement());
+        reader.prefetch_item(key(b"name").placement());
+        assert_eq!(reader.get(&key(b"name"), NOW, &mut into), ReadOutcome::Done(GetOutcome::Found { len: 5 }));
+        assert_eq!(&into[..5], b"value");
+        assert_eq!(reader.get(&key(b"name"), NOW, &mut into[..2]), ReadOutcome::Done(GetOutcome::TooSmall { len: 5 }));
+        assert_eq!(reader.ttl(&key(b"name"), NOW), ReadOutcome::Done(TtlOutcome::Expires(Millis(2000))));
+        assert_eq!(reader.test(&key(b"other"), NOW), ReadOutcome::Done(false));
+
+        let other_secret = Secret { k0: 1, k1: 2 };
+        assert_eq!(TableReader::open(&memory, other_secret).map(|_| ()), Err(TableError::WrongSecret));
+        let half = &memory[..memory.len() / 2];
+        assert_eq!(TableReader::open(half, SECRET).map(|_| ()), Err(TableError::Geometry));
+        table.words().store(1, 77);
+        let found = TableReader::open(&memory, SECRET).map(|_| ());
+        assert_eq!(found, Err(TableError::LayoutVersion { known: 2, found: 77 }));
+        Table::format(&memory, &config(Mode::Store)).expect("64 KiB are enough");
+        assert_eq!(TableReader::open(&memory, SECRET).map(|_| ()), Err(TableError::NotConcurrent));
+    }
+
+    #[test]
+    fn a_reader_gives_up_while_the_owner_is_changing_the_bucket() {
+        let memory = memory(64 * 1024);
+        let config = TableConfig { concurrent_read: true, ..config(Mode::Store) };
+        let mut table = Table::format(&memory, &config).expect("64 KiB are enough");
+        table.set(&key(b"name"), b"value", None, NOW);
+        let home = table.look().home(key(b"name").placement());
+        let state = table.words().load(home);
+        table.words().store(home, state + (1 << 32));
+        assert_eq!(table.reader().test(&key(b"name"), NOW), ReadOutcome::Busy);
+        table.words().store(home, state + (2 << 32));
+        assert_eq!(table.reader().test(&key(b"name"), NOW), ReadOutcome::Done(true));
+    }
+
+    #[test]
+    fn versions_change_only_where_readers_are_allowed() {
+        for concurrent_read in [false, true] {
+            let memory = memory(64 * 1024);
+            let mut table = Table::format(&memory, &TableConfig { concurrent_read, ..config(Mode::Store) })
+                .expect("64 KiB are enough");
+            for number in 0..3000u64 {
+                table.set(&key(&(number % 100).to_le_bytes()), &[1; 40], None, NOW);
+            }
+            let versions: Vec<u32> =
+                table.layout().buckets().map(|bucket| state_of(table.words(), bucket).version()).collect();
+            assert!(versions.iter().all(|version| version % 2 == 0));
+            assert_eq!(versions.iter().any(|version| *version > 0), concurrent_read);
+        }
+    }
+}

@@ -64,13 +64,13 @@ impl Table<'_> {
         TableStats {
             items: counts.items,
             inline_items: counts.inline_items,
-            live_bytes: bytes(counts.live_words + self.index.cells_used as usize),
+            live_bytes: bytes(counts.live_words + counts.cells_used() as usize),
             capacity_bytes: bytes(layout.live_words_max() + layout.cells() as usize),
             log_live_bytes: bytes(counts.live_words),
             log_capacity_bytes: bytes(layout.live_words_max()),
             log_bytes: bytes(layout.log_words()),
             item_bytes_max: bytes(layout.item_words_max()),
-            cells_used: self.index.cells_used,
+            cells_used: counts.cells_used(),
             cells: layout.cells(),
             stored: counts.stored,
             replaced: counts.replaced,
@@ -113,6 +113,11 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Cells of the index that hold something: two for an item that lies in its bucket, one for each other.
+    pub(super) const fn cells_used(&self) -> u64 {
+        self.items + self.inline_items
+    }
+
     /// An item became reachable, in place of the other.
     pub(super) fn stored(&mut self, new: Shape, old: Option<Shape>) {
         if let Some(old) = old {
