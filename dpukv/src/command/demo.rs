@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
     }
     let designs = if args.design.is_empty() { Design::ALL.to_vec() } else { args.design.clone() };
     print_line(&Table::head());
-    let mut report = Report::default();
+    let mut report = Report::new();
     for design in designs {
         run_design(design, args, shared, &interrupted, &mut report)?;
         if interrupted.load(Ordering::Relaxed) {

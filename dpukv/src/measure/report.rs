@@ -10,10 +10,10 @@ use super::Measured;
 use crate::workload::Distribution;
 
 /// All runs of one command.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Report {
+#[derive(Debug, Serialize)]
+pub(crate) struct Report<R = Run> {
     /// In the order in which they were made.
-    pub(crate) runs: Vec<Run>,
+    pub(crate) runs: Vec<R>,
 }
 
 /// One measured phase. What was not looked at is `None`.
@@ -88,7 +88,12 @@ impl Run {
     }
 }
 
-impl Report {
+impl<R: Serialize> Report<R> {
+    /// A report of nothing yet.
+    pub(crate) const fn new() -> Self {
+        Self { runs: Vec::new() }
+    }
+
     /// Writes the report as JSON.
     ///
     /// # Errors

@@ -1,15 +1,6 @@
 //! What a comparison came to.
 
-use std::io;
-use std::path::Path;
-
 use serde::Serialize;
-
-/// All rows of one command.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Report {
-    pub(crate) runs: Vec<Row>,
-}
 
 /// One subject with one mix. What it has not is `None`.
 #[derive(Clone, Debug, Serialize)]
@@ -72,17 +63,6 @@ impl Row {
             optional(self.kept_share, 4),
             self.ratio_to_limit,
         )
-    }
-}
-
-impl Report {
-    /// Writes the rows as JSON.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        let json = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
-        std::fs::write(path, json)
     }
 }
 

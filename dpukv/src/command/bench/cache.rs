@@ -2,7 +2,7 @@
 
 use shell_io::memory::{HugePages, TableMemory};
 
-use super::print_line;
+use super::{above_zero, print_line};
 use crate::exit::{Exit, Failure};
 use crate::table_bench::policy::{Cache, hit_share, literature, trace};
 use crate::workload::{Distribution, KeySpace};
@@ -45,9 +45,7 @@ pub(crate) struct Args {
 /// Its [`Failure`].
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let usage = Failure::Usage;
-    if !(args.fit > 0.0 && args.fit <= 1.0) {
-        return Err(usage(format!("--fit {}: expected above 0, at most 1", args.fit)));
-    }
+    above_zero("fit", args.fit, 1.0)?;
     if let Some(scans) = args.scans.iter().find(|scans| !(0.0..1.0).contains(*scans)) {
         return Err(usage(format!("--scans {scans}: expected 0 or more, below 1")));
     }

@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
         let loaded = with_bar("load", phase.keys.count(), |progress| load(&phase, progress))?;
         print_loaded(&loaded);
     }
-    let mut report = Report::default();
+    let mut report = Report::new();
     for (name, gets) in args.mixes() {
         let phase = Phase { gets, ..phase.clone() };
         let expected = phase.rate.map_or(0.0, |rate| rate * args.seconds);
@@ -124,24 +124,13 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
 impl Args {
     fn phase(&self, shared: &Shared) -> Result<Phase, Failure> {
         let usage = Failure::Usage;
-        let in_range = |name: &str, value: f64, max: f64| {
-            if value > 0.0 && value <= max {
-                Ok(value)
-            } else {
-                Err(usage(format!("--{name} {value}: expected above 0, at most {max}")))
-            }
-        };
-        in_range("seconds", self.seconds, 86_400.0)?;
+        above_zero("seconds", self.seconds, 86_400.0)?;
         if let Some(rate) = self.rate {
-            in_range("rate", rate, 1e9)?;
+            above_zero("rate", rate, 1e9)?;
         }
         let gets = self.gets.unwrap_or(1.0);
-        if !(0.0..=1.0).contains(&gets) {
-            return Err(usage(format!("--gets {gets}: expected 0 to 1")));
-        }
-        if !(1..=256).contains(&self.threads) {
-            return Err(usage(format!("--threads {}: expected 1 to 256", self.threads)));
-        }
+        share("gets", gets)?;
+        at_least_one("threads", self.threads, 256)?;
         let mut config = Config::new(&shared.servers);
         config.window = self.window;
         config.requests_per_frame = self.requests_per_frame;
@@ -164,6 +153,33 @@ impl Args {
             Some(gets) => vec![(format!("{:.0}% GET", gets * 100.0), gets)],
             None => self.workload.iter().map(|workload| (workload.name().to_owned(), workload.gets())).collect(),
         }
+    }
+}
+
+/// Asks whether the value of an option is above 0 and at most `max`.
+fn above_zero(name: &str, value: f64, max: f64) -> Result<(), Failure> {
+    if value > 0.0 && value <= max {
+        Ok(())
+    } else {
+        Err(Failure::Usage(format!("--{name} {value}: expected above 0, at most {max}")))
+    }
+}
+
+/// Asks whether the value of an option is a share of a whole.
+fn share(name: &str, value: f64) -> Result<(), Failure> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(Failure::Usage(format!("--{name} {value}: expected 0 to 1")))
+    }
+}
+
+/// Asks whether the value of an option is from 1 to `max`.
+fn at_least_one(name: &str, value: usize, max: usize) -> Result<(), Failure> {
+    if (1..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(Failure::Usage(format!("--{name} {value}: expected 1 to {max}")))
     }
 }
 

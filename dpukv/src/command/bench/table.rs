@@ -7,10 +7,11 @@ use kv_core::hash::{KeyHash, Placement, Secret};
 use kv_core::table::Table;
 use shell_io::memory::{HugePages, PageKind};
 
-use super::{print_line, with_bar};
+use super::{above_zero, at_least_one, print_line, share, with_bar};
 use crate::exit::{Exit, Failure};
+use crate::measure::Report;
 use crate::table_bench::{
-    DEPTHS, Limit, Mix, Operation, Ours, OursConfig, Peer, PeerKind, Report, Row, Spread, Stream, Worker, bytes_for,
+    DEPTHS, Limit, Mix, Operation, Ours, OursConfig, Peer, PeerKind, Row, Spread, Stream, Worker, bytes_for,
     cpu_seconds, measure,
 };
 use crate::workload::{Distribution, KeySpace, ValueShape};
@@ -120,8 +121,7 @@ struct Subject<'m> {
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let plan = args.plan()?;
     print_hash_prices(plan.keys);
-    let parts = if args.mode == Access::Erew { args.threads } else { 1 };
-    let ours: Vec<Ours> = (0..parts)
+    let ours: Vec<Ours> = (0..plan.parts)
         .map(|_| Ours::allocate(plan.ours))
         .collect::<Result<_, _>>()
         .map_err(|error| Failure::Usage(error.to_string()))?;
@@ -144,14 +144,14 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         kept_share: Some(kept_share),
     }];
     for &kind in args.peers.iter().filter(|_| args.compares()) {
-        let keys = plan.keys.count() * parts as u64;
+        let keys = plan.keys.count() * plan.parts as u64;
         let Peer { workers, bytes } = Peer::load(kind, keys, args.threads);
         let bytes_per_item = Some(bytes as f64 / keys as f64);
         subjects.push(Subject { name: kind.name(), workers, bytes_per_item, kept_share: Some(1.0) });
     }
     let depth = best_depth(&ours[0], &plan, args.seed);
     print_line(&format!("{} keys a table, {pages}; the limit reads lines in batches of {depth}", plan.keys.count()));
-    let mut report = Report::default();
+    let mut report = Report::new();
     for (mix, lines) in plan.mixes.iter().zip(lines) {
         let mut limit: Vec<Box<dyn Worker + '_>> = Vec::new();
         for thread in 0..args.threads {
@@ -186,6 +186,9 @@ fn time_stores(ours: &Ours, table: &mut Table<'_>, mix: &Mix, count: u64) -> Res
 
 /// What the arguments come to.
 struct Plan {
+    /// Tables.
+    parts: usize,
+    /// Keys of each.
     keys: KeySpace,
     ours: OursConfig,
     mixes: Vec<Mix>,
@@ -195,23 +198,15 @@ struct Plan {
 impl Args {
     fn plan(&self) -> Result<Plan, Failure> {
         let usage = Failure::Usage;
-        if !(self.seconds > 0.0 && self.seconds <= 3600.0) {
-            return Err(usage(format!("--seconds {}: expected above 0, at most 3600", self.seconds)));
-        }
-        if !(1..=1000).contains(&self.repeat) {
-            return Err(usage(format!("--repeat {}: expected 1 to 1000", self.repeat)));
-        }
-        if !(1..=64).contains(&self.threads) {
-            return Err(usage(format!("--threads {}: expected 1 to 64", self.threads)));
-        }
-        if let Some(gets) = self.gets.iter().find(|gets| !(0.0..=1.0).contains(*gets)) {
-            return Err(usage(format!("--gets {gets}: expected 0 to 1")));
-        }
-        let parts = if self.mode == Access::Erew { self.threads as u64 } else { 1 };
-        let keys = KeySpace::new(self.keys / parts, self.key_size).map_err(usage)?;
+        above_zero("seconds", self.seconds, 3600.0)?;
+        at_least_one("repeat", self.repeat, 1000)?;
+        at_least_one("threads", self.threads, 64)?;
+        self.gets.iter().try_for_each(|&gets| share("gets", gets))?;
+        let parts = if self.mode == Access::Erew { self.threads } else { 1 };
+        let keys = KeySpace::new(self.keys / parts as u64, self.key_size).map_err(usage)?;
         let values = ValueShape::new(self.value_size).map_err(usage)?;
         let memory_len = match self.memory {
-            Some(memory) => memory as usize / parts as usize,
+            Some(memory) => memory as usize / parts,
             None => bytes_for(keys.count(), self.key_size + self.value_size),
         };
         let huge_pages = if self.huge_pages == Pages::Try { HugePages::Try } else { HugePages::Off };
@@ -220,6 +215,7 @@ impl Args {
         let gets: &[f64] = if self.operation == Operation::Mix { &self.gets } else { &[1.0] };
         let mixes = self.distribution.iter().flat_map(|&of| gets.iter().map(move |&gets| mix(of, gets))).collect();
         Ok(Plan {
+            parts,
             keys,
             ours: OursConfig { keys, values, concurrent_read, memory_len, huge_pages },
             mixes,
