@@ -14,10 +14,13 @@ use core::fmt;
 use arch::{SIPHASH_LANES, siphash13_lanes};
 use siphasher::sip::SipHasher13;
 
-/// Keys that [`Placement::of_lanes`] places at once.
+/// Keys that are placed at once.
 pub const KEY_LANES: usize = SIPHASH_LANES;
 
 const WORD_LEN: usize = size_of::<u64>();
+
+/// The number of no bucket.
+const NOWHERE: usize = usize::MAX;
 
 /// MICA2's 64-bit hash of a key: `CityHash64` version 1.1 of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +51,7 @@ pub struct Placement(u64);
 pub struct Key<'a> {
     bytes: &'a [u8],
     placement: Placement,
-    words: [u64; 2],
+    aim: usize,
 }
 
 impl KeyHash {
@@ -85,31 +88,39 @@ impl Placement {
         Self(SipHasher13::new_with_keys(secret.k0, secret.k1).hash(key))
     }
 
-    /// The placements of eight keys under one secret, for the price of one or two when the keys have one length of up
-    /// to 31 bytes.
-    #[inline]
-    #[must_use]
-    pub fn of_lanes(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [Self; KEY_LANES] {
-        let [first, ..] = keys;
-        if keys.iter().any(|key| key.len() != first.len()) {
-            return keys.map(|key| Self::of(secret, key));
-        }
-        match first.len() / WORD_LEN {
-            // Most keys of a load have one length, often this one.
-            1 if first.len() == WORD_LEN => word_lanes(secret, keys),
-            0 => lanes::<1>(secret, keys),
-            1 => lanes::<2>(secret, keys),
-            2 => lanes::<3>(secret, keys),
-            3 => lanes::<4>(secret, keys),
-            _ => keys.map(|key| Self::of(secret, key)),
-        }
-    }
-
     /// All 64 bits.
     #[inline]
     #[must_use]
     pub const fn to_bits(self) -> u64 {
         self.0
+    }
+}
+
+/// Eight keys of tables with one secret.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyLanes<'a> {
+    bytes: [&'a [u8]; KEY_LANES],
+    placements: [u64; KEY_LANES],
+}
+
+impl<'a> KeyLanes<'a> {
+    /// Places eight keys, for the price of one or two when they have one length of up to 31 bytes.
+    #[inline]
+    #[must_use]
+    pub fn new(secret: &Secret, bytes: [&'a [u8]; KEY_LANES]) -> Self {
+        // Most keys of a load have one length, often this one.
+        if let Some(words) = whole_words(&bytes) {
+            let padding = [(WORD_LEN as u64) << 56; KEY_LANES];
+            return Self { bytes, placements: siphash13_lanes([secret.k0, secret.k1], &[words, padding]) };
+        }
+        Self { bytes, placements: placements(secret, &bytes).map(Placement::to_bits) }
+    }
+
+    /// The keys, in the order of their bytes.
+    #[inline]
+    pub fn keys(&self) -> impl Iterator<Item = Key<'a>> {
+        let placed = self.bytes.into_iter().zip(self.placements);
+        placed.map(|(bytes, placement)| Key { bytes, placement: Placement(placement), aim: NOWHERE })
     }
 }
 
@@ -120,21 +131,7 @@ impl<'a> Key<'a> {
     #[inline]
     #[must_use]
     pub fn new(secret: &Secret, bytes: &'a [u8]) -> Self {
-        Self::placed(bytes, Placement::of(secret, bytes))
-    }
-
-    /// The key of these bytes when their placement has been computed already, by [`Placement::of_lanes`].
-    ///
-    /// With any other placement no table finds it, and one that stores it fails its audit.
-    #[inline]
-    #[must_use]
-    pub fn placed(bytes: &'a [u8], placement: Placement) -> Self {
-        let words = match bytes.first_chunk() {
-            // Most keys of a load have one length, often this one.
-            Some(word) if bytes.len() == WORD_LEN => [u64::from_le_bytes(*word), 0],
-            _ => words_of(bytes),
-        };
-        Self { bytes, placement, words }
+        Self { bytes, placement: Placement::of(secret, bytes), aim: NOWHERE }
     }
 
     /// The key itself.
@@ -146,8 +143,8 @@ impl<'a> Key<'a> {
 
     /// The key as two little-endian words, padded with zeros; both are 0 when it has more than 16 bytes.
     #[inline]
-    pub(crate) const fn words(&self) -> [u64; 2] {
-        self.words
+    pub(crate) fn words(&self) -> [u64; 2] {
+        words_of(self.bytes)
     }
 
     /// Which bits of [`words`](Self::words) are the key's.
@@ -155,6 +152,18 @@ impl<'a> Key<'a> {
     pub(crate) fn masks(&self) -> [u64; 2] {
         static MASKS: [[u64; 2]; 17] = masks();
         MASKS.get(self.bytes.len()).copied().unwrap_or_default()
+    }
+
+    /// The number of the bucket where a look-up begins, [`NOWHERE`] until a table has fetched one. It is a hint: who does
+    /// not find the key there looks into all places that the placement allows.
+    #[inline]
+    pub(crate) const fn aim(&self) -> usize {
+        self.aim
+    }
+
+    #[inline]
+    pub(crate) const fn set_aim(&mut self, bucket_number: usize) {
+        self.aim = bucket_number;
     }
 
     /// Where tables with the secret that it was made with keep it.
@@ -177,12 +186,30 @@ const fn masks() -> [[u64; 2]; 17] {
     masks
 }
 
-/// The placements of eight keys of one word.
+/// The keys as words, when each is one.
 #[inline]
-fn word_lanes(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [Placement; KEY_LANES] {
-    let words = keys.map(|key| key.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)));
-    let padding = [(WORD_LEN as u64) << 56; KEY_LANES];
-    siphash13_lanes([secret.k0, secret.k1], &[words, padding]).map(Placement)
+fn whole_words(keys: &[&[u8]; KEY_LANES]) -> Option<[u64; KEY_LANES]> {
+    let mut words = [0; KEY_LANES];
+    for (word, key) in words.iter_mut().zip(keys) {
+        *word = u64::from_le_bytes((*key).try_into().ok()?);
+    }
+    Some(words)
+}
+
+/// The placements of eight keys.
+#[inline(never)]
+fn placements(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [Placement; KEY_LANES] {
+    let [first, ..] = keys;
+    if keys.iter().any(|key| key.len() != first.len()) {
+        return keys.map(|key| Placement::of(secret, key));
+    }
+    match first.len() / WORD_LEN {
+        0 => lanes::<1>(secret, keys),
+        1 => lanes::<2>(secret, keys),
+        2 => lanes::<3>(secret, keys),
+        3 => lanes::<4>(secret, keys),
+        _ => keys.map(|key| Placement::of(secret, key)),
+    }
 }
 
 /// The placements of eight keys that have one length, that of `BLOCKS` words less 1 to 8 bytes.
@@ -196,8 +223,8 @@ fn lanes<const BLOCKS: usize>(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [Pl
     siphash13_lanes([secret.k0, secret.k1], &blocks).map(Placement)
 }
 
-/// See [`Key::words`]. A function of its own, which keeps the usual case short.
-#[inline(never)]
+/// See [`Key::words`].
+#[inline]
 fn words_of(key: &[u8]) -> [u64; 2] {
     if key.len() > 2 * WORD_LEN { [0, 0] } else { [word_of(key, 0), word_of(key, 1)] }
 }
@@ -273,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn eight_placements_at_once_are_those_one_by_one() {
+    fn eight_keys_at_once_are_those_one_by_one() {
         extern crate std;
         let secret = Secret { k0: 0x0706_0504_0302_0100, k1: 0x0f0e_0d0c_0b0a_0908 };
         let bytes: std::vec::Vec<u8> = (0..=u8::MAX).collect();
@@ -281,8 +308,10 @@ mod tests {
             // All of one length, and one of another.
             for odd in [len, len + 1] {
                 let names = core::array::from_fn(|lane| &bytes[3 * lane..][..if lane == 5 { odd } else { len }]);
-                let placements = Placement::of_lanes(&secret, &names);
-                assert_eq!(placements, names.map(|name| Placement::of(&secret, name)));
+                for (key, name) in KeyLanes::new(&secret, names).keys().zip(names) {
+                    let alone = Key::new(&secret, name);
+                    assert_eq!((key.bytes(), key.placement()), (name, alone.placement()));
+                }
             }
         }
     }
@@ -291,7 +320,7 @@ mod tests {
     fn the_words_of_a_key_are_its_bytes() {
         let bytes: [u8; 20] = core::array::from_fn(|index| index as u8 + 1);
         for len in 0..=16 {
-            let key = Key::placed(&bytes[..len], Placement(0));
+            let key = Key { bytes: &bytes[..len], placement: Placement(0), aim: NOWHERE };
             let mut padded = [0; 16];
             padded[..len].copy_from_slice(&bytes[..len]);
             let bits = u128::from_le_bytes(padded);
@@ -299,7 +328,7 @@ mod tests {
             let [low, high] = key.masks();
             assert_eq!(u128::from(high) << 64 | u128::from(low), !u128::MAX.unbounded_shl(8 * len as u32));
         }
-        assert_eq!(Key::placed(&bytes[..17], Placement(0)).words(), [0, 0]);
+        assert_eq!(words_of(&bytes[..17]), [0, 0]);
     }
 
     #[test]

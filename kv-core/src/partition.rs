@@ -5,7 +5,7 @@ use core::fmt;
 use heapless::Vec;
 
 use crate::design::PARTITION_COUNT_MAX;
-use crate::hash::{KeyHash, PartitionId, Placement, Secret};
+use crate::hash::{Key, KeyHash, PartitionId, Secret};
 use crate::table::{Table, TableReader, TableStats};
 
 /// One partition, as far as this core may use it.
@@ -69,20 +69,20 @@ impl<'m> Store<'m> {
 
     /// Starts to bring the key's bucket into the cache.
     #[inline]
-    pub fn prefetch(&self, id: PartitionId, placement: Placement) {
+    pub fn prefetch(&self, id: PartitionId, key: &mut Key<'_>) {
         match self.partitions.get(usize::from(id.0)) {
-            Some(Partition::Owned(table)) => table.prefetch(placement),
-            Some(Partition::Read(reader)) => reader.prefetch(placement),
+            Some(Partition::Owned(table)) => table.prefetch(key),
+            Some(Partition::Read(reader)) => reader.prefetch(key),
             _ => {}
         }
     }
 
     /// Starts to bring the key's item into the cache; the bucket should be there.
     #[inline]
-    pub fn prefetch_item(&self, id: PartitionId, placement: Placement) {
+    pub fn prefetch_item(&self, id: PartitionId, key: &mut Key<'_>) {
         match self.partitions.get(usize::from(id.0)) {
-            Some(Partition::Owned(table)) => table.prefetch_item(placement),
-            Some(Partition::Read(reader)) => reader.prefetch_item(placement),
+            Some(Partition::Owned(table)) => table.prefetch_item(key),
+            Some(Partition::Read(reader)) => reader.prefetch_item(key),
             _ => {}
         }
     }

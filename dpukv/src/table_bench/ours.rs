@@ -1,7 +1,7 @@
 //! The table of `kv-core`, driven as the engines drive it: hash and fetch ahead, then execute.
 
 use hdrhistogram::Histogram;
-use kv_core::hash::{KEY_LANES, Key, Placement, Secret};
+use kv_core::hash::{KEY_LANES, Key, KeyLanes, Secret};
 use kv_core::table::{
     AddOutcome, DeleteOutcome, GetOutcome, Millis, Mode, ReadOutcome, SetOutcome, Table, TableConfig, TableReader,
 };
@@ -152,38 +152,32 @@ pub(crate) struct Reader<'m> {
 
 /// What a pipeline needs of a table or of its reader.
 trait Stages {
-    fn prefetch(&self, placement: Placement);
-    fn prefetch_item(&self, placement: Placement);
+    fn prefetch(&self, key: &mut Key<'_>);
+    fn prefetch_item(&self, key: &mut Key<'_>);
     fn execute(&mut self, key: &Key<'_>, is_set: bool, operation: Operation) -> bool;
 }
 
 /// Runs operations through the three stages, eight at a time.
 #[inline]
 fn pipeline(stages: &mut impl Stages, secret: &Secret, stream: &Stream, from: usize, count: usize) -> u64 {
-    let nothing = Key::placed(&[], Placement::of(secret, b""));
+    let nothing = Key::new(secret, b"");
     let mut ring = [[nothing; KEY_LANES]; GROUPS];
     let groups = count / KEY_LANES;
     let operation = stream.operation();
+    let mut names = stream.names(from, count);
+    let (sets, _) = stream.sets()[from..from + count].as_chunks::<KEY_LANES>();
     let mut done = 0;
     for group in 0..groups + AHEAD {
-        if group < groups {
-            let at = from + group * KEY_LANES;
-            let names = core::array::from_fn(|lane| stream.name(at + lane));
-            let placements = Placement::of_lanes(secret, &names);
-            for ((key, name), placement) in ring[group % GROUPS].iter_mut().zip(names).zip(placements) {
-                stages.prefetch(placement);
-                *key = Key::placed(name, placement);
+        let lanes = KeyLanes::new(secret, core::array::from_fn(|_| names.next().unwrap_or_default()));
+        let executed = group.checked_sub(AHEAD).map(|group| &sets[group]);
+        for (lane, mut key) in lanes.keys().enumerate() {
+            if group < groups {
+                stages.prefetch(&mut key);
             }
-        }
-        if let Some(group) = group.checked_sub(AHEAD / 2).filter(|group| *group < groups) {
-            for key in &ring[group % GROUPS] {
-                stages.prefetch_item(key.placement());
-            }
-        }
-        if let Some(group) = group.checked_sub(AHEAD) {
-            let at = from + group * KEY_LANES;
-            for (lane, key) in ring[group % GROUPS].iter().enumerate() {
-                done += u64::from(stages.execute(key, stream.is_set(at + lane), operation));
+            ring[group % GROUPS][lane] = key;
+            stages.prefetch_item(&mut ring[group.wrapping_sub(AHEAD / 2) % GROUPS][lane]);
+            if let Some(sets) = executed {
+                done += u64::from(stages.execute(&ring[(group - AHEAD) % GROUPS][lane], sets[lane], operation));
             }
         }
     }
@@ -192,13 +186,13 @@ fn pipeline(stages: &mut impl Stages, secret: &Secret, stream: &Stream, from: us
 
 impl Stages for Owner<'_> {
     #[inline(always)]
-    fn prefetch(&self, placement: Placement) {
-        self.table.prefetch(placement);
+    fn prefetch(&self, key: &mut Key<'_>) {
+        self.table.prefetch(key);
     }
 
     #[inline(always)]
-    fn prefetch_item(&self, placement: Placement) {
-        self.table.prefetch_item(placement);
+    fn prefetch_item(&self, key: &mut Key<'_>) {
+        self.table.prefetch_item(key);
     }
 
     #[inline(always)]
@@ -217,13 +211,13 @@ impl Stages for Owner<'_> {
 
 impl Stages for Reader<'_> {
     #[inline(always)]
-    fn prefetch(&self, placement: Placement) {
-        self.reader.prefetch(placement);
+    fn prefetch(&self, key: &mut Key<'_>) {
+        self.reader.prefetch(key);
     }
 
     #[inline(always)]
-    fn prefetch_item(&self, placement: Placement) {
-        self.reader.prefetch_item(placement);
+    fn prefetch_item(&self, key: &mut Key<'_>) {
+        self.reader.prefetch_item(key);
     }
 
     #[inline(always)]

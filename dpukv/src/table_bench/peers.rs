@@ -119,7 +119,7 @@ impl<M: Map> Worker for Driver<M> {
         let mut done = 0;
         for at in from..from + count {
             let key = index_of(stream.name(at));
-            let is_done = match (stream.is_set(at), stream.operation()) {
+            let is_done = match (stream.sets()[at], stream.operation()) {
                 (false, _) => std::hint::black_box(self.0.get(key)).is_some(),
                 (true, Operation::Churn) => {
                     let is_deleted = self.0.delete(key);

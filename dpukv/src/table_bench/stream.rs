@@ -91,9 +91,16 @@ impl Stream {
         &self.names[from..from + self.name_len]
     }
 
+    /// The keys of operations that follow each other.
     #[inline]
-    pub(crate) fn is_set(&self, at: usize) -> bool {
-        self.is_set[at]
+    pub(crate) fn names(&self, from: usize, count: usize) -> impl Iterator<Item = &[u8]> {
+        self.names[self.name_len * from..self.name_len * (from + count)].chunks_exact(self.name_len)
+    }
+
+    /// Which operations are SETs.
+    #[inline]
+    pub(crate) fn sets(&self) -> &[bool] {
+        &self.is_set
     }
 
     pub(crate) fn numbers(&self) -> &[u32] {

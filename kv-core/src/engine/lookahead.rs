@@ -13,7 +13,7 @@
 use heapless::Vec;
 use qp_wire::{Operation, RawRequest, Request, ResultCode};
 
-use crate::hash::{KEY_LANES, Key, KeyHash, PartitionId, Placement};
+use crate::hash::{KEY_LANES, Key, KeyHash, KeyLanes, PartitionId};
 use crate::partition::Store;
 
 /// Requests between the first stage and the execution.
@@ -95,10 +95,10 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
         incoming.extend(self.source.by_ref().take(KEY_LANES));
         let names: [&[u8]; KEY_LANES] =
             core::array::from_fn(|lane| incoming.get(lane).map_or(&[][..], |incoming| incoming.raw.key));
-        let placements = Placement::of_lanes(store.secret(), &names);
-        for (incoming, placement) in incoming.iter().zip(placements) {
-            let prepared = prepare(incoming, Key::placed(incoming.raw.key, placement), store);
-            store.prefetch(prepared.partition, prepared.key.placement());
+        let lanes = KeyLanes::new(store.secret(), names);
+        for (incoming, key) in incoming.iter().zip(lanes.keys()) {
+            let mut prepared = prepare(incoming, key, store);
+            store.prefetch(prepared.partition, &mut prepared.key);
             if let Some(slot) = self.prepared.get_mut(self.next_in % CAPACITY) {
                 *slot = Some(prepared);
             }
@@ -108,9 +108,9 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
     }
 
     #[inline]
-    fn prefetch_item(&self, distance: usize, store: &Store<'_>) {
-        if let Some(Some(prepared)) = self.prepared.get(self.next_out.wrapping_add(distance) % CAPACITY) {
-            store.prefetch_item(prepared.partition, prepared.key.placement());
+    fn prefetch_item(&mut self, distance: usize, store: &Store<'_>) {
+        if let Some(Some(prepared)) = self.prepared.get_mut(self.next_out.wrapping_add(distance) % CAPACITY) {
+            store.prefetch_item(prepared.partition, &mut prepared.key);
         }
     }
 }

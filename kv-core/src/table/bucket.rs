@@ -31,7 +31,7 @@
 //! What a cell holds counts only where the state says so. So each change becomes visible with one store of one word.
 
 use super::item::Shape;
-use super::words::{LINE_WORDS, Words};
+use super::words::{LINE_WORDS, WORD_LEN, Words};
 use crate::hash::{Key, Placement};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -46,6 +46,8 @@ pub(super) const CELL_COUNT: usize = LINE_WORDS - CELLS_WORD;
 
 const KIND_BITS: u32 = 8;
 const KINDS: u64 = 0xff_ffff;
+/// The kind of an item whose key is one word and whose value is one.
+const KIND_OF_WORDS: u8 = !((WORD_LEN as u8 - 1) << 4 | WORD_LEN as u8);
 const POINTERS_SHIFT: u32 = 24;
 const POINTERS: u64 = 0x3f << POINTERS_SHIFT;
 const VERSION_SHIFT: u32 = 32;
@@ -269,31 +271,40 @@ impl Pointer {
 ///
 /// The first words of all three are compared without a branch: which one it will be is random, so that a branch would be
 /// mispredicted.
-#[inline(always)]
+#[inline]
 pub(super) fn pair_of(line: &[AtomicU64; LINE_WORDS], state: State, key: &Key<'_>) -> Option<(usize, Shape)> {
     let ([low, high], [low_mask, high_mask]) = (key.words(), key.masks());
-    let [_, _, a, _, b, _, c, _] = line;
-    let same = |is_same: fn(u64, u64, u64) -> bool| {
-        let bit = |word: &AtomicU64| u32::from(is_same(word.load(Ordering::Relaxed), low, low_mask));
-        bit(a) | bit(b) << 1 | bit(c) << 2
-    };
-    // Whole words need no mask.
-    let mut same = match low_mask {
-        u64::MAX => same(|word, low, _| word == low),
-        _ => same(|word, low, mask| (word ^ low) & mask == 0),
-    };
-    // What was deleted is still there, and a longer key may begin like another one.
-    while same != 0 {
-        let pair = same.trailing_zeros() as usize;
-        if let Some(shape) = state.item(pair)
-            && shape.key_len() == key.bytes().len()
+    let has_key = |pair: &usize| {
+        state.item(*pair).is_some_and(|shape| shape.key_len() == key.bytes().len())
             && (cell(line, 2 * pair + 1) ^ high) & high_mask == 0
-        {
-            return Some((pair, shape));
-        }
-        same &= same - 1;
-    }
-    None
+    };
+    let pair = pairs(alike(line, |word| (word ^ low) & low_mask == 0)).find(has_key)?;
+    Some((pair, state.item(pair)?))
+}
+
+/// The pair whose item has this key of one word and a value of one word.
+#[inline(always)]
+pub(super) fn pair_of_words(line: &[AtomicU64; LINE_WORDS], state: State, key: u64) -> Option<usize> {
+    pairs(alike(line, |word| word == key)).find(|pair| state.kind(*pair) == KIND_OF_WORDS)
+}
+
+/// The pairs whose first word is as asked, as a set of bits.
+#[inline(always)]
+fn alike(line: &[AtomicU64; LINE_WORDS], is_alike: impl Fn(u64) -> bool) -> u32 {
+    let [_, _, a, _, b, _, c, _] = line;
+    let bit = |word: &AtomicU64| u32::from(is_alike(word.load(Ordering::Relaxed)));
+    bit(a) | bit(b) << 1 | bit(c) << 2
+}
+
+/// The pairs of a set: more than one where what was deleted still lies, or where longer keys begin like this one.
+#[inline(always)]
+fn pairs(mut set: u32) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let pair = set.trailing_zeros() as usize;
+        let is_left = set != 0;
+        set &= set.wrapping_sub(1);
+        is_left.then_some(pair)
+    })
 }
 
 /// The cells with pointers that have this tag, as a set of bits.

@@ -73,7 +73,7 @@ impl Table<'_> {
         let ahead = core::array::from_fn(|_| {
             let oldest = self.oldest_from(at, left)?;
             if let Oldest::Unknown(_, placement) = oldest {
-                self.look().prefetch(placement);
+                self.words().prefetch(self.look().home(placement));
             }
             let words = self.words_of(oldest, at);
             at = self.log.behind(at, words);

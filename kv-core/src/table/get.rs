@@ -1,7 +1,10 @@
 //! Reads a value.
 
-use super::index::{Found, Index};
+use super::bucket;
+use super::index::Index;
 use super::item::Item;
+use super::layout::Layout;
+use super::words::WORD_LEN;
 use super::{Millis, Table};
 use crate::hash::Key;
 
@@ -26,24 +29,25 @@ impl Table<'_> {
     /// Copies the value of `key` to the start of `into`. Bytes that the outcome does not speak of are left alone.
     #[inline]
     pub fn get(&mut self, key: &Key<'_>, now: Millis, into: &mut [u8]) -> GetOutcome {
-        match self.look().find_at_home(key) {
-            Some(found) => self.load_found(&found, into),
-            None => self.get_elsewhere(key, now, into),
+        if let Some((line, cell)) = self.look().find_words_at_aim(key)
+            && let Some(into) = into.first_chunk_mut()
+        {
+            *into = bucket::cell(line, cell + 1).to_le_bytes();
+            self.index.mark(Layout::bucket_at(key.aim()), cell);
+            return GetOutcome::Found { len: WORD_LEN };
         }
+        self.get_any(key, now, into)
     }
 
     #[inline(never)]
-    fn get_elsewhere(&mut self, key: &Key<'_>, now: Millis, into: &mut [u8]) -> GetOutcome {
-        match self.find_elsewhere_live(key, now) {
-            Some(found) => self.load_found(&found, into),
+    fn get_any(&mut self, key: &Key<'_>, now: Millis, into: &mut [u8]) -> GetOutcome {
+        match self.look().find_at_aim(key).or_else(|| self.find_live(key, now)) {
+            Some(found) => {
+                self.index.mark(found.bucket, found.cell);
+                self.look().load_value(found.item, into)
+            }
             None => GetOutcome::NotFound,
         }
-    }
-
-    #[inline]
-    fn load_found(&self, found: &Found, into: &mut [u8]) -> GetOutcome {
-        self.index.mark(found.bucket, found.cell);
-        self.look().load_value(found.item, into)
     }
 }
 

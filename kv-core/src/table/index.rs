@@ -10,10 +10,12 @@
 //!
 //! [`Index`] looks up, for the owner and for readers; [`IndexOwner`] changes.
 
+use core::hint::select_unpredictable;
+
 use super::Mode;
 use super::bucket::{
-    CELL_COUNT, CELLS_WORD, OVERFLOW_WORD, Overflow, Pointer, State, Tag, cell, overflow_of, pair_of, pointers_of,
-    state_of,
+    CELL_COUNT, CELLS_WORD, OVERFLOW_WORD, Overflow, Pointer, State, Tag, cell, overflow_of, pair_of, pair_of_words,
+    pointers_of, state_of,
 };
 use super::item::{Item, ItemHeader, Shape};
 use super::layout::Layout;
@@ -25,8 +27,8 @@ use crate::sync::{AtomicU64, Ordering, fence};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Index<'m> {
     pub(super) words: Words<'m>,
-    /// The same memory line by line.
-    lines: &'m [[AtomicU64; LINE_WORDS]],
+    /// The buckets in it.
+    buckets: &'m [[AtomicU64; LINE_WORDS]],
     pub(super) layout: Layout,
     pub(super) secret: Secret,
 }
@@ -63,7 +65,9 @@ const fn inline_at(home: usize, bucket: usize, pair: usize, shape: Shape) -> Fou
 
 impl<'m> Index<'m> {
     pub(super) fn new(words: Words<'m>, layout: Layout, secret: Secret) -> Self {
-        Self { words, lines: words.lines(), layout, secret }
+        let first = Layout::bucket_at(0) / LINE_WORDS;
+        let buckets = words.lines().get(first..first + layout.bucket_count()).unwrap_or_default();
+        Self { words, buckets, layout, secret }
     }
 
     /// The bucket that a key belongs to.
@@ -85,29 +89,27 @@ impl<'m> Index<'m> {
         [home, self.other(home, Tag::of(placement))]
     }
 
-    /// The item of a key if it lies in its home itself, as most small ones do: all that the usual GET or SET needs, and
-    /// short enough to be part of each. What lies there never expires.
+    /// The bucket that was fetched for a key, and the first cell of the key's item there, if both key and value are one
+    /// word: all that the usual GET or SET needs, and short enough to be part of each.
     #[inline(always)]
-    pub(super) fn find_at_home(&self, key: &Key<'_>) -> Option<Found> {
-        let home = self.home(key.placement());
-        let line = self.line(home)?;
+    pub(super) fn find_words_at_aim(&self, key: &Key<'_>) -> Option<(&'m [AtomicU64; LINE_WORDS], usize)> {
+        let line = self.buckets.get(key.aim())?;
+        let word = u64::from_le_bytes(key.bytes().try_into().ok()?);
+        Some((line, 2 * pair_of_words(line, load_state(line), word)?))
+    }
+
+    /// The item of a key if it lies in the bucket itself that was fetched for it. What lies there never expires.
+    pub(super) fn find_at_aim(&self, key: &Key<'_>) -> Option<Found> {
+        let line = self.buckets.get(key.aim())?;
         let (pair, shape) = pair_of(line, load_state(line), key)?;
-        Some(inline_at(home, home, pair, shape))
+        Some(inline_at(self.home(key.placement()), Layout::bucket_at(key.aim()), pair, shape))
     }
 
-    /// The item of a key, expired or not.
-    #[inline]
+    /// The item of a key, expired or not, wherever it is.
     pub(super) fn find(&self, key: &Key<'_>) -> Option<Found> {
-        self.find_at_home(key).or_else(|| self.find_elsewhere(key))
-    }
-
-    /// The item of a key that does not lie in its home itself: it is in the log, or the other bucket leads to it.
-    pub(super) fn find_elsewhere(&self, key: &Key<'_>) -> Option<Found> {
         let home = self.home(key.placement());
         let line = self.line(home)?;
-        let state = load_state(line);
-        let in_log = if state.has_pointers() { self.find_in_log(line, state, home, home, key) } else { None };
-        in_log.or_else(|| {
+        self.find_in(line, home, home, key).or_else(|| {
             let other = self.displaced_to(line, home, key.placement())?;
             self.find_in(self.line(other)?, home, other, key)
         })
@@ -115,7 +117,7 @@ impl<'m> Index<'m> {
 
     #[inline(always)]
     pub(super) fn line(&self, bucket: usize) -> Option<&'m [AtomicU64; LINE_WORDS]> {
-        self.lines.get(bucket / LINE_WORDS)
+        self.buckets.get((bucket - Layout::bucket_at(0)) / LINE_WORDS)
     }
 
     /// The other bucket, when something that has this key's tag and belongs to this bucket may lie there.
@@ -173,26 +175,42 @@ impl<'m> Index<'m> {
 
     /// Fetches the line of the key's home.
     #[inline]
-    pub(super) fn prefetch(&self, placement: Placement) {
-        self.words.prefetch(self.home(placement));
+    pub(super) fn prefetch(&self, key: &mut Key<'_>) {
+        let number = self.layout.number_of(key.placement().to_bits() as u32);
+        key.set_aim(number);
+        self.prefetch_bucket(number);
     }
 
     /// Looks into the key's home, which should have arrived, for what the look-up will need beside it, and fetches
     /// that: the other bucket, or the lines of the first item in the log with the right tag. A typical item lies in one
     /// line or two; what is longer is fetched by the hardware as it is read.
+    ///
+    /// Which of the two buckets it is cannot be predicted, so that it is chosen without a branch.
     #[inline]
-    pub(super) fn prefetch_item(&self, placement: Placement) {
-        let home = self.home(placement);
-        let Some(line) = self.line(home) else { return };
-        if let Some(other) = self.displaced_to(line, home, placement) {
-            self.words.prefetch(other);
-        }
+    pub(super) fn prefetch_item(&self, key: &mut Key<'_>) {
+        let home = key.aim();
+        let Some(line) = self.buckets.get(home) else { return };
+        let tag = Tag::of(key.placement());
+        let [_, overflow, ..] = line;
+        let is_elsewhere = Overflow(overflow.load(Ordering::Relaxed)).may_hold(tag);
+        let other = self.layout.other_number(home, tag.to_bits());
+        let aim = select_unpredictable(is_elsewhere, other, home);
+        key.set_aim(aim);
+        self.prefetch_bucket(aim);
         let state = load_state(line);
         if state.has_pointers() {
-            self.prefetch_log(line, state, Tag::of(placement));
+            self.prefetch_log(line, state, tag);
         }
     }
 
+    #[inline]
+    fn prefetch_bucket(&self, number: usize) {
+        if let Some([state, ..]) = self.buckets.get(number) {
+            arch::prefetch_read(state);
+        }
+    }
+
+    #[inline(never)]
     fn prefetch_log(&self, line: &[AtomicU64; LINE_WORDS], state: State, tag: Tag) {
         let matches = pointers_of(line, state, tag);
         if matches != 0 {
@@ -347,7 +365,7 @@ impl<'m> IndexOwner<'m> {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn set_mark(&self, bucket: usize, cell: usize, was_read: bool) {
         let words = self.look.words;
         words.store(bucket + OVERFLOW_WORD, overflow_of(words, bucket).with_read(cell, was_read).0);

@@ -157,19 +157,35 @@ impl Layout {
     /// The bucket for half a placement. Multiplication maps it evenly to any number of buckets.
     #[inline]
     pub(super) const fn bucket_of(&self, placement_low: u32) -> usize {
-        HEADER_WORDS + self.scaled(placement_low) * LINE_WORDS
+        Self::bucket_at(self.number_of(placement_low))
+    }
+
+    /// The number of that bucket, from 0.
+    #[inline]
+    pub(super) const fn number_of(&self, placement_low: u32) -> usize {
+        self.scaled(placement_low)
+    }
+
+    /// The bucket with a number.
+    #[inline]
+    pub(super) const fn bucket_at(number: usize) -> usize {
+        HEADER_WORDS + number * LINE_WORDS
     }
 
     /// The bucket whose number and that of this one have a sum, modulo the number of buckets, that the tag chooses. The
     /// sum is odd and the number of buckets even, so that the two are never the same.
     #[inline]
     pub(super) const fn other(&self, bucket: usize, tag: u64) -> usize {
+        Self::bucket_at(self.other_number((bucket - HEADER_WORDS) / LINE_WORDS, tag))
+    }
+
+    /// The same with the buckets' numbers.
+    #[inline]
+    pub(super) const fn other_number(&self, number: usize, tag: u64) -> usize {
         /// 2^32 divided by the golden ratio: spreads 16 bits over 32 (Knuth, TAOCP 3, 6.4).
         const SPREAD: u32 = 0x9e37_79b1;
         let sum = self.scaled((tag as u32).wrapping_mul(SPREAD)) | 1;
-        let number = (bucket - HEADER_WORDS) / LINE_WORDS;
-        let other = if sum >= number { sum - number } else { sum + self.bucket_count as usize - number };
-        HEADER_WORDS + other * LINE_WORDS
+        if sum >= number { sum - number } else { sum + self.bucket_count as usize - number }
     }
 
     #[inline]
@@ -180,6 +196,10 @@ impl Layout {
     /// All buckets.
     pub(super) fn buckets(&self) -> impl Iterator<Item = usize> + use<> {
         (HEADER_WORDS..log_start(self.bucket_count)).step_by(LINE_WORDS)
+    }
+
+    pub(super) const fn bucket_count(&self) -> usize {
+        self.bucket_count as usize
     }
 
     /// Cells of all buckets.

@@ -195,17 +195,8 @@ impl<'m> Table<'m> {
     }
 
     /// The item of a key, if it lives. One that has expired is taken out on the way.
-    #[inline]
     fn find_live(&mut self, key: &Key<'_>, now: Millis) -> Option<Found> {
-        match self.look().find_at_home(key) {
-            Some(found) => Some(found),
-            None => self.find_elsewhere_live(key, now),
-        }
-    }
-
-    /// The same for a key whose item does not lie in its home itself.
-    fn find_elsewhere_live(&mut self, key: &Key<'_>, now: Millis) -> Option<Found> {
-        let found = self.look().find_elsewhere(key)?;
+        let found = self.look().find(key)?;
         if self.look().is_expired(found.item, now) {
             self.expire(&found);
             return None;

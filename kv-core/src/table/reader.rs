@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::ttl::TtlOutcome;
 use super::words::{LINE_WORDS, Words};
 use super::{Millis, Table, TableError};
-use crate::hash::{Key, Placement, Secret};
+use crate::hash::{Key, Secret};
 use crate::sync::{AtomicU64, Ordering, fence, spin_hint};
 
 /// Attempts before a reader gives up. The owner changes a bucket within a few stores, so that two are rarely needed;
@@ -92,14 +92,14 @@ impl<'m> TableReader<'m> {
 
     /// See [`Table::prefetch`].
     #[inline]
-    pub fn prefetch(&self, placement: Placement) {
-        self.index.prefetch(placement);
+    pub fn prefetch(&self, key: &mut Key<'_>) {
+        self.index.prefetch(key);
     }
 
     /// See [`Table::prefetch_item`].
     #[inline]
-    pub fn prefetch_item(&self, placement: Placement) {
-        self.index.prefetch_item(placement);
+    pub fn prefetch_item(&self, key: &mut Key<'_>) {
+        self.index.prefetch_item(key);
     }
 
     /// Looks `key` up and lets `outcome` read its live item, until no bucket that was looked at changed meanwhile.
@@ -163,8 +163,8 @@ mod tests {
         table.set(&key(b"name"), b"value", Some(Millis(3000)), NOW);
         let reader = TableReader::open(&memory, SECRET).expect("a table of its own kind");
         let mut into = [0; 8];
-        reader.prefetch(key(b"name").placement());
-        reader.prefetch_item(key(b"name").placement());
+        reader.prefetch(&mut key(b"name"));
+        reader.prefetch_item(&mut key(b"name"));
         assert_eq!(reader.get(&key(b"name"), NOW, &mut into), ReadOutcome::Done(GetOutcome::Found { len: 5 }));
         assert_eq!(&into[..5], b"value");
         assert_eq!(reader.get(&key(b"name"), NOW, &mut into[..2]), ReadOutcome::Done(GetOutcome::TooSmall { len: 5 }));

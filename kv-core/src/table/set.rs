@@ -1,9 +1,11 @@
 //! Stores a value, whether or not the key has one.
 
-use super::item::NEVER;
+use super::bucket::CELLS_WORD;
 use super::publish::expiry_word;
+use super::words::WORD_LEN;
 use super::{Millis, Table};
 use crate::hash::Key;
+use crate::sync::Ordering;
 
 /// What became of a SET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +24,19 @@ impl Table<'_> {
     #[inline]
     pub fn set(&mut self, key: &Key<'_>, value: &[u8], expiry: Option<Millis>, now: Millis) -> SetOutcome {
         if expiry.is_none()
-            && let Some(found) = self.look().find_at_home(key)
-            && self.overwrite(found.item, value, NEVER)
+            && let Ok(word) = <[u8; WORD_LEN]>::try_from(value)
+            && let Some((line, cell)) = self.look().find_words_at_aim(key)
+            && let Some(last) = line.get(CELLS_WORD + cell + 1)
         {
+            last.store(u64::from_le_bytes(word), Ordering::Release);
             self.counts.replaced_in_place();
             return SetOutcome::Stored;
         }
-        self.set_anywhere(key, value, expiry, now)
+        self.set_any(key, value, expiry, now)
     }
 
     #[inline(never)]
-    fn set_anywhere(&mut self, key: &Key<'_>, value: &[u8], expiry: Option<Millis>, now: Millis) -> SetOutcome {
+    fn set_any(&mut self, key: &Key<'_>, value: &[u8], expiry: Option<Millis>, now: Millis) -> SetOutcome {
         let found = self.find_live(key, now);
         self.publish(key, value, expiry_word(expiry), found, now)
     }
