@@ -252,23 +252,23 @@ fn an_item_that_moves_takes_the_value_along_that_it_gets_next() {
 }
 
 /// The lines that a look-up of each of these reads.
-fn lines_of(table: &Table<'_>, names: &[[u8; 4]]) -> Vec<usize> {
+fn lines_of(table: &Table<'_>, names: &[[u8; 8]]) -> Vec<usize> {
     names.iter().map(|name| table.lines_touched(&key(name))).collect()
 }
 
 /// Names that fill both buckets of the last of them, and which of the others leaves its first bucket when that is
 /// stored.
-fn crowd() -> (Vec<[u8; 4]>, [u8; 4]) {
+fn crowd() -> (Vec<[u8; 8]>, [u8; 8]) {
     let found = Arc::new(std::sync::Mutex::new(None));
     let result = Arc::clone(&found);
     model(roomy(move || {
         let memory = memory();
         let mut table = Table::format(&memory.words, &CONFIG).expect("enough memory");
         let mut names = Vec::new();
-        for number in 0u32.. {
+        for number in 0u64.. {
             let name = number.to_le_bytes();
             let before = lines_of(&table, &names);
-            set(&mut table, &name, b"");
+            set(&mut table, &name, &[1; 8]);
             let after = lines_of(&table, &names);
             names.push(name);
             if let Some(moved) = (0..before.len()).find(|&index| (before[index], after[index]) == (1, 2)) {
@@ -288,14 +288,36 @@ fn an_item_that_goes_to_its_other_bucket_is_always_in_one() {
     let last = names.pop().expect("at least one");
     model(roomy(execution(
         CONFIG,
-        move |table| names.iter().for_each(|name| set(table, name, b"")),
+        move |table| names.iter().for_each(|name| set(table, name, &[1; 8])),
         move |table, _| {
-            set(table, &last, b"");
+            set(table, &last, &[1; 8]);
             assert!(table.stats().moved_by_index > 0);
         },
         move |reader, _| match reader.test(&key(&moved), NOW) {
             ReadOutcome::Done(there) => assert!(there, "an item was in neither bucket"),
             ReadOutcome::Busy => panic!("so few changes make no reader give up"),
+        },
+    )));
+}
+
+#[test]
+fn an_item_that_has_left_a_bucket_is_not_read_there_when_its_value_is_replaced() {
+    let (mut names, moved) = crowd();
+    let last = names.pop().expect("at least one");
+    model(roomy(execution(
+        CONFIG,
+        move |table| names.iter().for_each(|name| set(table, name, &[1; 8])),
+        move |table, acknowledged| {
+            set(table, &last, &[1; 8]);
+            set(table, &moved, &[2; 8]);
+            acknowledged.store(1, Ordering::Release);
+        },
+        move |reader, acknowledged| {
+            let (mut key, mut into) = (key(&moved), [0; 8]);
+            reader.prefetch(&mut key);
+            reader.prefetch_item(&mut key);
+            assert_eq!(reader.get(&key, NOW, &mut into), ReadOutcome::Done(GetOutcome::Found { len: 8 }));
+            assert!(into == [2; 8] || (into == [1; 8] && acknowledged == 0), "{into:?} after {acknowledged}");
         },
     )));
 }

@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use kv_core::hash::{Key, Secret};
 use kv_core::sync::AtomicU64;
@@ -57,7 +58,8 @@ fn check_operations(setup: &Setup, operations: &[Operation]) -> TableStats {
         item_len_hint: setup.item_len_hint,
     };
     let table = Table::format(&memory, &config).expect("enough memory");
-    let mut check = Check { table, oracle: Oracle::default(), now: 0, serial: 0, mode: setup.mode };
+    let mut check =
+        Check { table, oracle: Oracle::default(), now: 0, serial: 0, mode: setup.mode, turn: 0, aimed: [None; 256] };
     for (index, operation) in operations.iter().enumerate() {
         let before = check.table.stats();
         check.step(operation);
@@ -154,6 +156,9 @@ struct Check<'m> {
     /// Makes each value different from all others.
     serial: u64,
     mode: Mode,
+    turn: u64,
+    /// The latest of each key that a table has been asked to fetch.
+    aimed: [Option<Key<'static>>; 256],
 }
 
 /// How an operation that stores came out, whatever its name for that is.
@@ -182,14 +187,16 @@ impl Check<'_> {
             Operation::Get { key, room } => self.get(&key_bytes(key), usize::from(room)),
             Operation::Test { key } => {
                 let key = key_bytes(key);
-                let there = self.table.test(&Key::new(&self.secret(), &key), now);
+                let key_of = self.aimed(&key);
+                let there = self.table.test(&key_of, now);
                 assert_eq!(there, self.oracle.items.contains_key(&key));
             }
             Operation::Set { key, len, ttl } => self.set(&key_bytes(key), usize::from(len), ttl),
             Operation::Add { key, len, ttl } => self.add(&key_bytes(key), usize::from(len), ttl),
             Operation::Delete { key } => {
                 let key = key_bytes(key);
-                let outcome = self.table.delete(&Key::new(&self.secret(), &key), now);
+                let key_of = self.aimed(&key);
+                let outcome = self.table.delete(&key_of, now);
                 let expected = match self.oracle.items.remove(&key) {
                     Some(_) => DeleteOutcome::Deleted,
                     None => DeleteOutcome::NotFound,
@@ -209,7 +216,8 @@ impl Check<'_> {
                     Some(item) if item.expiry == u64::MAX => TtlOutcome::Never,
                     Some(item) => TtlOutcome::Expires(Millis(item.expiry - self.now)),
                 };
-                assert_eq!(self.table.ttl(&Key::new(&self.secret(), &key), now), expected);
+                let key_of = self.aimed(&key);
+                assert_eq!(self.table.ttl(&key_of, now), expected);
             }
             Operation::Reset => {
                 self.table.reset();
@@ -222,7 +230,8 @@ impl Check<'_> {
 
     fn get(&mut self, key: &[u8], room: usize) {
         let mut into = vec![0xa5; room];
-        let outcome = self.table.get(&Key::new(&self.secret(), key), Millis(self.now), &mut into);
+        let key_of = self.aimed(key);
+        let outcome = self.table.get(&key_of, Millis(self.now), &mut into);
         let Some(expected) = self.oracle.items.get(key) else {
             assert_eq!(outcome, GetOutcome::NotFound);
             return;
@@ -240,13 +249,15 @@ impl Check<'_> {
 
     fn set(&mut self, key: &[u8], len: usize, ttl: u8) {
         let (value, expiry) = (self.value(len), self.expiry(ttl));
-        let outcome = self.table.set(&Key::new(&self.secret(), key), &value, expiry, Millis(self.now));
+        let key_of = self.aimed(key);
+        let outcome = self.table.set(&key_of, &value, expiry, Millis(self.now));
         self.stored(outcome.into(), key, value, expiry);
     }
 
     fn add(&mut self, key: &[u8], len: usize, ttl: u8) {
         let (value, expiry) = (self.value(len), self.expiry(ttl));
-        let outcome = self.table.add(&Key::new(&self.secret(), key), &value, expiry, Millis(self.now));
+        let key_of = self.aimed(key);
+        let outcome = self.table.add(&key_of, &value, expiry, Millis(self.now));
         let stored = match outcome {
             AddOutcome::Exists => {
                 assert!(self.oracle.items.contains_key(key));
@@ -261,7 +272,8 @@ impl Check<'_> {
     }
 
     fn increment(&mut self, key: &[u8], delta: u64) {
-        let outcome = self.table.increment(&Key::new(&self.secret(), key), delta, Millis(self.now));
+        let key_of = self.aimed(key);
+        let outcome = self.table.increment(&key_of, delta, Millis(self.now));
         let expected = match self.oracle.items.get_mut(key) {
             None => IncrementOutcome::NotFound,
             Some(item) => match item.value.first_chunk::<8>().filter(|_| item.value.len() == 8) {
@@ -287,7 +299,7 @@ impl Check<'_> {
                 _ => guess.push(0),
             }
         }
-        let key_of = Key::new(&self.secret(), key);
+        let key_of = self.aimed(key);
         let stored = match self.table.compare_and_set(&key_of, &guess, &new, expiry, Millis(self.now)) {
             CompareAndSetOutcome::NotFound => return assert!(present.is_none()),
             CompareAndSetOutcome::Mismatch => return assert!(present.is_some() && !guess_right),
@@ -301,7 +313,8 @@ impl Check<'_> {
 
     fn append(&mut self, key: &[u8], len: usize) {
         let suffix = self.value(len);
-        let outcome = self.table.append(&Key::new(&self.secret(), key), &suffix, Millis(self.now));
+        let key_of = self.aimed(key);
+        let outcome = self.table.append(&key_of, &suffix, Millis(self.now));
         let Some(present) = self.oracle.items.get(key).cloned() else {
             return assert_eq!(outcome, AppendOutcome::NotFound);
         };
@@ -323,7 +336,8 @@ impl Check<'_> {
     fn touch(&mut self, key: &[u8], ttl: u8) {
         let expiry = self.expiry(ttl);
         let stats = self.table.stats();
-        let outcome = self.table.touch(&Key::new(&self.secret(), key), expiry, Millis(self.now));
+        let key_of = self.aimed(key);
+        let outcome = self.table.touch(&key_of, expiry, Millis(self.now));
         let word = expiry.map_or(u64::MAX, |moment| moment.0);
         match (outcome, self.oracle.items.get(key)) {
             (TouchOutcome::NotFound, None) => {}
@@ -435,6 +449,24 @@ impl Check<'_> {
         }
     }
 
+    /// A key as a pipeline has it when it executes: fetched just now or long ago, by one stage or both, or not at all.
+    fn aimed(&mut self, key: &[u8]) -> Key<'static> {
+        let id = usize::from(key[0]);
+        self.turn += 1;
+        let mut key = match (self.turn % 4, self.aimed[id]) {
+            (0, Some(earlier)) => return earlier,
+            _ => Key::new(&self.secret(), &KEYS[id]),
+        };
+        if self.turn % 4 >= 2 {
+            self.table.prefetch(&mut key);
+        }
+        if self.turn % 4 == 3 {
+            self.table.prefetch_item(&mut key);
+        }
+        self.aimed[id] = Some(key);
+        key
+    }
+
     fn secret(&self) -> Secret {
         *self.table.secret()
     }
@@ -461,6 +493,9 @@ fn key_bytes(id: u8) -> Vec<u8> {
     key[0] = id;
     key
 }
+
+/// All keys.
+static KEYS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| (0..=u8::MAX).map(key_bytes).collect());
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
     // Lists differ in how many keys they use, so that some fill the table and others only churn it.

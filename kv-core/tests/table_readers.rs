@@ -88,7 +88,14 @@ fn observe(reader: &TableReader<'_>, mode: Mode, seed: u64, acknowledged: &Ackno
             reads += 1;
             let key = mixed(1, reads, seed as usize) as usize % KEY_COUNT;
             let done = acknowledged.done[key].load(Ordering::Acquire);
-            let outcome = reader.get(&Key::new(&SECRET, &name(key)), NOW, &mut into);
+            let name = name(key);
+            let mut key_of = Key::new(&SECRET, &name);
+            // Every other read looks into one bucket first.
+            if reads % 2 == 0 {
+                reader.prefetch(&mut key_of);
+                reader.prefetch_item(&mut key_of);
+            }
+            let outcome = reader.get(&key_of, NOW, &mut into);
             let begun = acknowledged.begun[key].load(Ordering::Acquire);
             match outcome {
                 ReadOutcome::Done(GetOutcome::Found { len }) => {

@@ -89,12 +89,18 @@ impl<'m> Index<'m> {
         [home, self.other(home, Tag::of(placement))]
     }
 
+    /// The bucket that was fetched for a key, and the key as one word, if it is one.
+    #[inline(always)]
+    pub(super) fn word_at_aim(&self, key: &Key<'_>) -> Option<(&'m [AtomicU64; LINE_WORDS], u64)> {
+        let line = self.buckets.get(key.aim())?;
+        Some((line, u64::from_le_bytes(key.bytes().try_into().ok()?)))
+    }
+
     /// The bucket that was fetched for a key, and the first cell of the key's item there, if both key and value are one
     /// word: all that the usual GET or SET needs, and short enough to be part of each.
     #[inline(always)]
     pub(super) fn find_words_at_aim(&self, key: &Key<'_>) -> Option<(&'m [AtomicU64; LINE_WORDS], usize)> {
-        let line = self.buckets.get(key.aim())?;
-        let word = u64::from_le_bytes(key.bytes().try_into().ok()?);
+        let (line, word) = self.word_at_aim(key)?;
         Some((line, 2 * pair_of_words(line, load_state(line), word)?))
     }
 

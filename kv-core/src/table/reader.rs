@@ -4,13 +4,13 @@
 //! that the owner did not change the bucket meanwhile; the module head of `table` has the argument. What it copies
 //! during an attempt that fails may be torn; it stays in the caller's buffer at most behind what the outcome speaks of.
 
-use super::bucket::{State, state_of};
+use super::bucket::{State, cell, pair_of_words, state_of};
 use super::get::GetOutcome;
 use super::index::Index;
 use super::item::Item;
 use super::layout::Layout;
 use super::ttl::TtlOutcome;
-use super::words::{LINE_WORDS, Words};
+use super::words::{LINE_WORDS, WORD_LEN, Words};
 use super::{Millis, Table, TableError};
 use crate::hash::{Key, Secret};
 use crate::sync::{AtomicU64, Ordering, fence, spin_hint};
@@ -76,7 +76,33 @@ impl<'m> TableReader<'m> {
     /// of are unspecified.
     #[inline]
     pub fn get(&self, key: &Key<'_>, now: Millis, into: &mut [u8]) -> ReadOutcome<GetOutcome> {
+        if let Some(value) = self.value_at_aim(key)
+            && let Some(into) = into.first_chunk_mut()
+        {
+            *into = value.to_le_bytes();
+            return ReadOutcome::Done(GetOutcome::Found { len: WORD_LEN });
+        }
+        self.get_any(key, now, into)
+    }
+
+    #[inline(never)]
+    fn get_any(&self, key: &Key<'_>, now: Millis, into: &mut [u8]) -> ReadOutcome<GetOutcome> {
         self.read(key, now, |item| item.map_or(GetOutcome::NotFound, |item| self.index.load_value(item, into)))
+    }
+
+    /// The value of a key if both are one word and lie in the bucket that was fetched, and the owner did not change that
+    /// meanwhile.
+    #[inline(always)]
+    fn value_at_aim(&self, key: &Key<'_>) -> Option<u64> {
+        let (line, word) = self.index.word_at_aim(key)?;
+        let [first, ..] = line;
+        let before = State(first.load(Ordering::Acquire));
+        if !before.version().is_multiple_of(2) {
+            return None;
+        }
+        let value = cell(line, 2 * pair_of_words(line, before, word)? + 1);
+        fence(Ordering::Acquire);
+        (State(first.load(Ordering::Relaxed)).version() == before.version()).then_some(value)
     }
 
     /// Whether there is an item with this key.
