@@ -14,12 +14,15 @@ pub type SipHashBlock = [u64; SIPHASH_LANES];
 
 /// The SipHash-1-3 of eight inputs of equal length under one key.
 ///
-/// `blocks` are the words of the inputs, as SipHash pads them: the little-endian words of the bytes, of which the last
+/// `word(block, lane)` is one word of an input as SipHash pads it: the little-endian words of the bytes, of which the last
 /// has the length in bytes, modulo 256, in its topmost byte. Without a block the result is that of no input at all.
+///
+/// The words are asked for one by one and never lie in memory side by side: a vector that is loaded from words just
+/// stored waits until all of them, and whatever was issued before them, have left the CPU's store buffer.
 #[inline]
 #[must_use]
-pub fn siphash13_lanes<const BLOCKS: usize>(key: [u64; 2], blocks: &[SipHashBlock; BLOCKS]) -> SipHashBlock {
-    native::siphash13_lanes(key, blocks)
+pub fn siphash13_lanes<const BLOCKS: usize>(key: [u64; 2], word: impl Fn(usize, usize) -> u64) -> SipHashBlock {
+    native::siphash13_lanes::<BLOCKS>(key, word)
 }
 
 /// In plain Rust, one lane after the other. With the number of blocks known, a compiler makes one loop without branches
@@ -31,6 +34,12 @@ pub(crate) fn hash_lanes<const BLOCKS: usize>(key: [u64; 2], blocks: &[SipHashBl
         *hash = hash_lane(key, blocks, lane);
     }
     hashes
+}
+
+/// All words of all inputs.
+#[inline(always)]
+pub(crate) fn blocks<const BLOCKS: usize>(word: impl Fn(usize, usize) -> u64) -> [SipHashBlock; BLOCKS] {
+    core::array::from_fn(|block| core::array::from_fn(|lane| word(block, lane)))
 }
 
 #[inline(always)]

@@ -109,11 +109,11 @@ impl<'a> KeyLanes<'a> {
     #[must_use]
     pub fn new(secret: &Secret, bytes: [&'a [u8]; KEY_LANES]) -> Self {
         // Most keys of a load have one length, often this one.
-        if let Some(words) = whole_words(&bytes) {
-            let padding = [(WORD_LEN as u64) << 56; KEY_LANES];
-            return Self { bytes, placements: siphash13_lanes([secret.k0, secret.k1], &[words, padding]) };
-        }
-        Self { bytes, placements: placements(secret, &bytes).map(Placement::to_bits) }
+        let placements = match whole_words(&bytes) {
+            Some(words) => hash_words(secret, &words),
+            None => placements(secret, &bytes),
+        };
+        Self { bytes, placements }
     }
 
     /// The keys, in the order of their bytes.
@@ -186,41 +186,48 @@ const fn masks() -> [[u64; 2]; 17] {
     masks
 }
 
-/// The keys as words, when each is one.
+/// The keys as the bytes of one word each, when they are.
 #[inline]
-fn whole_words(keys: &[&[u8]; KEY_LANES]) -> Option<[u64; KEY_LANES]> {
-    let mut words = [0; KEY_LANES];
-    for (word, key) in words.iter_mut().zip(keys) {
-        *word = u64::from_le_bytes((*key).try_into().ok()?);
-    }
-    Some(words)
+fn whole_words<'a>(keys: &[&'a [u8]; KEY_LANES]) -> Option<[&'a [u8; WORD_LEN]; KEY_LANES]> {
+    static ANY: [u8; WORD_LEN] = [0; WORD_LEN];
+    let is_word = |key: &&[u8]| key.len() == WORD_LEN;
+    keys.iter().all(is_word).then(|| keys.map(|key| key.first_chunk().unwrap_or(&ANY)))
+}
+
+/// The placements of eight keys of one word.
+#[inline]
+fn hash_words(secret: &Secret, words: &[&[u8; WORD_LEN]; KEY_LANES]) -> [u64; KEY_LANES] {
+    siphash13_lanes::<2>([secret.k0, secret.k1], |block, lane| match block {
+        0 => u64::from_le_bytes(*words[lane % KEY_LANES]),
+        _ => (WORD_LEN as u64) << 56,
+    })
 }
 
 /// The placements of eight keys.
 #[inline(never)]
-fn placements(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [Placement; KEY_LANES] {
+fn placements(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [u64; KEY_LANES] {
     let [first, ..] = keys;
+    let each = |key| Placement::of(secret, key).to_bits();
     if keys.iter().any(|key| key.len() != first.len()) {
-        return keys.map(|key| Placement::of(secret, key));
+        return keys.map(each);
     }
     match first.len() / WORD_LEN {
         0 => lanes::<1>(secret, keys),
         1 => lanes::<2>(secret, keys),
         2 => lanes::<3>(secret, keys),
         3 => lanes::<4>(secret, keys),
-        _ => keys.map(|key| Placement::of(secret, key)),
+        _ => keys.map(each),
     }
 }
 
 /// The placements of eight keys that have one length, that of `BLOCKS` words less 1 to 8 bytes.
 #[inline]
-fn lanes<const BLOCKS: usize>(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [Placement; KEY_LANES] {
-    let mut blocks: [_; BLOCKS] = core::array::from_fn(|index| keys.map(|key| word_of(key, index)));
-    let [first, ..] = keys;
-    if let Some(last) = blocks.last_mut() {
-        *last = last.map(|word| word | (first.len() as u64) << 56);
-    }
-    siphash13_lanes([secret.k0, secret.k1], &blocks).map(Placement)
+fn lanes<const BLOCKS: usize>(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [u64; KEY_LANES] {
+    siphash13_lanes::<BLOCKS>([secret.k0, secret.k1], |block, lane| {
+        let key = keys[lane % KEY_LANES];
+        let len = if block + 1 == BLOCKS { (key.len() as u64) << 56 } else { 0 };
+        word_of(key, block) | len
+    })
 }
 
 /// See [`Key::words`].

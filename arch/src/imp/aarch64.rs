@@ -10,7 +10,7 @@ use super::portable;
 use crate::clock::{Tick, TickRate};
 use crate::cpu::{self, CpuFeatures};
 use crate::crc32c::Word;
-use crate::siphash::{SipHashBlock, hash_lanes};
+use crate::siphash::{SipHashBlock, blocks, hash_lanes};
 
 /// Bits of Linux's `AT_HWCAP` for AArch64 (arch/arm64/include/uapi/asm/hwcap.h): CRC32 and the atomics of Armv8.1.
 const HWCAP_CRC32: usize = 1 << 7;
@@ -89,8 +89,8 @@ pub(crate) fn dma_read_barrier() {
 
 /// Every AArch64 CPU that runs Linux has vectors of two words, which the compiler uses.
 #[inline]
-pub(crate) fn siphash13_lanes<const BLOCKS: usize>(key: [u64; 2], blocks: &[SipHashBlock; BLOCKS]) -> SipHashBlock {
-    hash_lanes(key, blocks)
+pub(crate) fn siphash13_lanes<const BLOCKS: usize>(key: [u64; 2], word: impl Fn(usize, usize) -> u64) -> SipHashBlock {
+    hash_lanes::<BLOCKS>(key, &blocks(word))
 }
 
 #[inline]

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 use crate::clock::{Tick, TickRate};
 use crate::cpu::CpuFeatures;
 use crate::crc32c::{POLYNOMIAL, Word};
-use crate::siphash::{SipHashBlock, hash_lanes};
+use crate::siphash::{SipHashBlock, blocks, hash_lanes};
 
 /// How often [`now`] was called, by all threads together.
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -100,8 +100,8 @@ const fn tables() -> [[u32; 256]; 8] {
 /// The twin of [`crate::siphash13_lanes`]: whatever the compiler makes of it.
 #[inline]
 #[must_use]
-pub fn siphash13_lanes<const BLOCKS: usize>(key: [u64; 2], blocks: &[SipHashBlock; BLOCKS]) -> SipHashBlock {
-    hash_lanes(key, blocks)
+pub fn siphash13_lanes<const BLOCKS: usize>(key: [u64; 2], word: impl Fn(usize, usize) -> u64) -> SipHashBlock {
+    hash_lanes::<BLOCKS>(key, &blocks(word))
 }
 
 /// One more zero bit after the message: the state times x, modulo the polynomial.

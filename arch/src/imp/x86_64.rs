@@ -3,14 +3,17 @@
 #![expect(unsafe_code, reason = "instructions of this CPU")]
 
 use core::arch::asm;
-use core::arch::x86_64::{__cpuid, __cpuid_count, _MM_HINT_T0, _mm_crc32_u8, _mm_crc32_u64, _mm_prefetch, _rdtsc};
+use core::arch::x86_64::{
+    __cpuid, __cpuid_count, _MM_HINT_T0, _mm_crc32_u8, _mm_crc32_u64, _mm_prefetch, _mm256_set_epi64x,
+    _mm256_storeu_si256, _mm512_set_epi64, _mm512_storeu_epi64, _rdtsc,
+};
 use core::sync::atomic::{AtomicU8, Ordering, fence};
 
 use super::portable::{self, times_x};
 use crate::clock::{Tick, TickRate};
 use crate::cpu::CpuFeatures;
 use crate::crc32c::Word;
-use crate::siphash::{SipHashBlock, hash_lanes};
+use crate::siphash::{SIPHASH_LANES, SipHashBlock, blocks, hash_lanes};
 
 /// RDTSC without a fence: two of them execute in order, but not in order with loads around them.
 #[inline]
@@ -118,24 +121,41 @@ pub(crate) fn dma_read_barrier() {
 }
 
 #[inline]
-pub(crate) fn siphash13_lanes<const BLOCKS: usize>(key: [u64; 2], blocks: &[SipHashBlock; BLOCKS]) -> SipHashBlock {
+pub(crate) fn siphash13_lanes<const BLOCKS: usize>(key: [u64; 2], word: impl Fn(usize, usize) -> u64) -> SipHashBlock {
     match vectors() {
         // SAFETY: the CPU has AVX-512F and VL, and the operating system keeps their registers; both were asked.
-        Vectors::Avx512 => unsafe { siphash13_lanes_avx512(key, blocks) },
+        Vectors::Avx512 => unsafe { siphash13_lanes_avx512::<BLOCKS>(key, word) },
         // SAFETY: the CPU has AVX2, and the operating system keeps its registers; both were asked.
-        Vectors::Avx2 => unsafe { siphash13_lanes_avx2(key, blocks) },
-        Vectors::Sse2 => hash_lanes(key, blocks),
+        Vectors::Avx2 => unsafe { siphash13_lanes_avx2::<BLOCKS>(key, word) },
+        Vectors::Sse2 => hash_lanes::<BLOCKS>(key, &blocks(word)),
     }
 }
 
 #[target_feature(enable = "avx512f,avx512vl")]
-fn siphash13_lanes_avx512<const BLOCKS: usize>(key: [u64; 2], blocks: &[SipHashBlock; BLOCKS]) -> SipHashBlock {
-    hash_lanes(key, blocks)
+fn siphash13_lanes_avx512<const BLOCKS: usize>(key: [u64; 2], word: impl Fn(usize, usize) -> u64) -> SipHashBlock {
+    let blocks = core::array::from_fn(|block| {
+        let [a, b, c, d, e, f, g, h] = core::array::from_fn(|lane| word(block, lane).cast_signed());
+        let mut words = SipHashBlock::default();
+        // SAFETY: 64 bytes, at any alignment, into an array of as many.
+        unsafe { _mm512_storeu_epi64(words.as_mut_ptr().cast(), _mm512_set_epi64(h, g, f, e, d, c, b, a)) };
+        words
+    });
+    hash_lanes::<BLOCKS>(key, &blocks)
 }
 
 #[target_feature(enable = "avx2")]
-fn siphash13_lanes_avx2<const BLOCKS: usize>(key: [u64; 2], blocks: &[SipHashBlock; BLOCKS]) -> SipHashBlock {
-    hash_lanes(key, blocks)
+fn siphash13_lanes_avx2<const BLOCKS: usize>(key: [u64; 2], word: impl Fn(usize, usize) -> u64) -> SipHashBlock {
+    let blocks = core::array::from_fn(|block| {
+        let [a, b, c, d, e, f, g, h] = core::array::from_fn(|lane| word(block, lane).cast_signed());
+        let halves = [_mm256_set_epi64x(d, c, b, a), _mm256_set_epi64x(h, g, f, e)];
+        let mut words = SipHashBlock::default();
+        for (words, half) in words.chunks_exact_mut(SIPHASH_LANES / 2).zip(halves) {
+            // SAFETY: 32 bytes, at any alignment, into a piece of an array that has as many.
+            unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), half) };
+        }
+        words
+    });
+    hash_lanes::<BLOCKS>(key, &blocks)
 }
 
 /// The widest vector instructions that may be used.
