@@ -14,8 +14,8 @@ use core::hint::select_unpredictable;
 
 use super::Mode;
 use super::bucket::{
-    CELL_COUNT, CELLS_WORD, OVERFLOW_WORD, Overflow, Pointer, State, Tag, cell, overflow_of, pair_of, pair_of_words,
-    pointers_of, state_of,
+    CELL_COUNT, CELLS_WORD, Need, OVERFLOW_WORD, Overflow, Pointer, State, Tag, cell, overflow_of, pair_of,
+    pair_of_words, pointers_of, state_of,
 };
 use super::item::{Item, ItemHeader, Shape};
 use super::layout::Layout;
@@ -318,6 +318,18 @@ impl<'m> IndexOwner<'m> {
         let state = state_of(self.look.words, bucket).with_item(cell / 2, shape);
         self.change(bucket, state, &[(cell, low), (cell + 1, high)]);
         self.unmark(bucket, cell);
+    }
+
+    /// Puts an item whose two words are these into the bucket that leads to the item in the log that it replaces: both at
+    /// once, since a reader that saw the new one may look into another place next. `false` when there is no pair for it.
+    pub(super) fn put_item_for_pointer(&mut self, replaced: &Found, shape: Shape, content: [u64; 2]) -> bool {
+        let [low, high] = content;
+        let state = state_of(self.look.words, replaced.bucket);
+        let Some(cell) = state.vacancy(Need::Pair) else { return false };
+        let state = state.without_pointer(replaced.cell).with_item(cell / 2, shape);
+        self.change(replaced.bucket, state, &[(cell, low), (cell + 1, high)]);
+        self.unmark(replaced.bucket, cell);
+        true
     }
 
     /// Makes a pointer visible, in a free cell, in place of another pointer or in place of an item.

@@ -81,6 +81,9 @@
 //!   case the home's version, or the state that it read there, was stored after the item was put into the other bucket
 //!   and the filter's bit was set, so that it looks there and sees it. In the second case the home changes before the
 //!   item leaves the other bucket, and the home's version tells.
+//! * Nothing comes back. The old value of a key and its new one are never both to be found: one change of one bucket, or one
+//!   word, takes the new one in and the old one out, whichever forms they have. So it does not matter in which order
+//!   two reads look into the key's places.
 //! * Nothing is stale. What was acknowledged before the read began happens before it, through whatever carried the
 //!   acknowledgement; so the first load of each version is at least as new as that store's last increment, and the
 //!   reads behind it are at least as new as the change. A filter's bit is set before the item that needs it is

@@ -91,14 +91,10 @@ impl Table<'_> {
         let old = found.item.shape;
         if old.is_inline {
             self.index.put_item(found.bucket, found.cell, new.shape, inline_words(new.key, new.value));
-        } else {
-            let buckets = self.look().buckets(new.key.placement());
-            let Some(place) = self.index.vacancy(buckets, Need::Pair) else {
-                return self.store_in_log(new, Some(*found), now);
-            };
-            self.put_inline(new, place);
-            self.index.clear(found);
+        } else if self.index.put_item_for_pointer(found, new.shape, inline_words(new.key, new.value)) {
             self.bury(found.item);
+        } else {
+            return self.store_in_log(new, Some(*found), now);
         }
         self.counts.stored(new.shape, Some(old));
         SetOutcome::Stored
