@@ -98,29 +98,29 @@ impl Placement {
 
 /// Eight keys of tables with one secret.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyLanes<'a> {
-    bytes: [&'a [u8]; KEY_LANES],
+pub struct KeyLanes<'l, 'a> {
+    bytes: &'l [&'a [u8]; KEY_LANES],
     placements: [u64; KEY_LANES],
 }
 
-impl<'a> KeyLanes<'a> {
+impl<'l, 'a> KeyLanes<'l, 'a> {
     /// Places eight keys, for the price of one or two when they have one length of up to 31 bytes.
     #[inline]
     #[must_use]
-    pub fn new(secret: &Secret, bytes: [&'a [u8]; KEY_LANES]) -> Self {
+    pub fn new(secret: &Secret, bytes: &'l [&'a [u8]; KEY_LANES]) -> Self {
         // Most keys of a load have one length, often this one.
-        let placements = match whole_words(&bytes) {
+        let placements = match whole_words(bytes) {
             Some(words) => hash_words(secret, &words),
-            None => placements(secret, &bytes),
+            None => placements(secret, bytes),
         };
         Self { bytes, placements }
     }
 
     /// The keys, in the order of their bytes.
     #[inline]
-    pub fn keys(&self) -> impl Iterator<Item = Key<'a>> {
-        let placed = self.bytes.into_iter().zip(self.placements);
-        placed.map(|(bytes, placement)| Key { bytes, placement: Placement(placement), aim: NOWHERE })
+    pub fn keys(&self) -> impl Iterator<Item = Key<'a>> + use<'l, 'a> {
+        let placed = self.bytes.iter().zip(self.placements);
+        placed.map(|(&bytes, placement)| Key { bytes, placement: Placement(placement), aim: NOWHERE })
     }
 }
 
@@ -315,7 +315,7 @@ mod tests {
             // All of one length, and one of another.
             for odd in [len, len + 1] {
                 let names = core::array::from_fn(|lane| &bytes[3 * lane..][..if lane == 5 { odd } else { len }]);
-                for (key, name) in KeyLanes::new(&secret, names).keys().zip(names) {
+                for (key, name) in KeyLanes::new(&secret, &names).keys().zip(names) {
                     let alone = Key::new(&secret, name);
                     assert_eq!((key.bytes(), key.placement()), (name, alone.placement()));
                 }

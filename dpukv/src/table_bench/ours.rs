@@ -168,7 +168,8 @@ fn pipeline(stages: &mut impl Stages, secret: &Secret, stream: &Stream, from: us
     let (sets, _) = stream.sets()[from..from + count].as_chunks::<KEY_LANES>();
     let mut done = 0;
     for group in 0..groups + AHEAD {
-        let lanes = KeyLanes::new(secret, core::array::from_fn(|_| names.next().unwrap_or_default()));
+        let names = core::array::from_fn(|_| names.next().unwrap_or_default());
+        let lanes = KeyLanes::new(secret, &names);
         let executed = group.checked_sub(AHEAD).map(|group| &sets[group]);
         for (lane, mut key) in lanes.keys().enumerate() {
             if group < groups {

@@ -95,7 +95,7 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
         incoming.extend(self.source.by_ref().take(KEY_LANES));
         let names: [&[u8]; KEY_LANES] =
             core::array::from_fn(|lane| incoming.get(lane).map_or(&[][..], |incoming| incoming.raw.key));
-        let lanes = KeyLanes::new(store.secret(), names);
+        let lanes = KeyLanes::new(store.secret(), &names);
         for (incoming, key) in incoming.iter().zip(lanes.keys()) {
             let mut prepared = prepare(incoming, key, store);
             store.prefetch(prepared.partition, &mut prepared.key);
