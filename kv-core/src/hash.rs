@@ -118,9 +118,9 @@ impl<'l, 'a> KeyLanes<'l, 'a> {
 
     /// The keys, in the order of their bytes.
     #[inline]
-    pub fn keys(&self) -> impl Iterator<Item = Key<'a>> + use<'l, 'a> {
-        let placed = self.bytes.iter().zip(self.placements);
-        placed.map(|(&bytes, placement)| Key { bytes, placement: Placement(placement), aim: NOWHERE })
+    pub fn keys(&self) -> impl Iterator<Item = Key<'a>> {
+        let placed = self.bytes.iter().zip(&self.placements);
+        placed.map(|(&bytes, &placement)| Key { bytes, placement: Placement(placement), aim: NOWHERE })
     }
 }
 

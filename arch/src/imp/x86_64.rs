@@ -135,9 +135,11 @@ pub(crate) fn siphash13_lanes<const BLOCKS: usize>(key: [u64; 2], word: impl Fn(
 fn siphash13_lanes_avx512<const BLOCKS: usize>(key: [u64; 2], word: impl Fn(usize, usize) -> u64) -> SipHashBlock {
     let blocks = core::array::from_fn(|block| {
         let [a, b, c, d, e, f, g, h] = core::array::from_fn(|lane| word(block, lane).cast_signed());
+        let vector = _mm512_set_epi64(h, g, f, e, d, c, b, a);
         let mut words = SipHashBlock::default();
+        let into = words.as_mut_ptr().cast();
         // SAFETY: 64 bytes, at any alignment, into an array of as many.
-        unsafe { _mm512_storeu_epi64(words.as_mut_ptr().cast(), _mm512_set_epi64(h, g, f, e, d, c, b, a)) };
+        unsafe { _mm512_storeu_epi64(into, vector) };
         words
     });
     hash_lanes::<BLOCKS>(key, &blocks)
@@ -150,8 +152,9 @@ fn siphash13_lanes_avx2<const BLOCKS: usize>(key: [u64; 2], word: impl Fn(usize,
         let halves = [_mm256_set_epi64x(d, c, b, a), _mm256_set_epi64x(h, g, f, e)];
         let mut words = SipHashBlock::default();
         for (words, half) in words.chunks_exact_mut(SIPHASH_LANES / 2).zip(halves) {
+            let into = words.as_mut_ptr().cast();
             // SAFETY: 32 bytes, at any alignment, into a piece of an array that has as many.
-            unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), half) };
+            unsafe { _mm256_storeu_si256(into, half) };
         }
         words
     });
