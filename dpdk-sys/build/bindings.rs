@@ -14,22 +14,19 @@ const RELEASES: [(u32, u32); 3] = [(22, 11), (23, 11), (24, 11)];
 /// The functions that are called, as a regular expression each.
 const FUNCTIONS: &[&str] = &[
     "dpukv_.*",
-    "rte_eal_(init|cleanup)",
+    "rte_eal_init",
     "rte_thread_(un)?register",
-    "rte_strerror",
-    "rte_version",
-    "rte_eth_dev_(adjust_nb_rx_tx_desc|close|configure|count_avail|get_name_by_port|get_port_by_name|info_get)",
-    "rte_eth_dev_(socket_id|start|stop|default_mac_addr_set)",
-    "rte_eth_(macaddr_get|promiscuous_enable|rx_queue_setup|tx_queue_setup|stats_get)",
+    "rte_eth_dev_(adjust_nb_rx_tx_desc|close|get_port_by_name|start|stop)",
+    "rte_eth_(macaddr_get|rx_queue_setup|tx_queue_setup|stats_get)",
     "rte_eth_xstats_(get|get_names)",
-    "rte_flow_(create|destroy|validate)",
-    "rte_mempool_(avail_count|in_use_count)",
+    "rte_flow_destroy",
+    "rte_mempool_avail_count",
     "rte_pktmbuf_pool_create",
-    "rte_ring_(create|free)",
+    "rte_ring_create",
 ];
 
 /// Types and constants that no function's signature names.
-const NAMES: &[&str] = &["DPUKV_.*", "rte_eth_rx_mq_mode", "rte_flow_item_type", "rte_flow_action_type"];
+const NAMES: &[&str] = &["DPUKV_.*"];
 
 /// Types that are only ever pointed to. Their layouts differ between releases, and the shim knows them.
 const OPAQUE: &[&str] = &["rte_mbuf", "rte_mempool", "rte_ring", "rte_device", "rte_flow", "rte_eth_fp_ops"];
