@@ -85,6 +85,26 @@ counters! {
     ArpReplies = "arp_replies",
     /// Echo requests answered by a port of whole frames.
     EchoReplies = "echo_replies",
+    /// Frames that came in pieces and were copied into one.
+    FramesGathered = "frames_gathered",
+    /// Frames that came to a core and were for another one.
+    FramesHandedOver = "frames_handed_over",
+    /// Frames that came in, as the network device counts them; this and what follows of it at core 0 only.
+    DeviceReceived = "device_received",
+    /// Frames that went out, as the network device counts them.
+    DeviceTransmitted = "device_transmitted",
+    /// Frames that the network device lost because no core took them in time.
+    DeviceMissed = "device_missed",
+    /// Damaged frames that came to the network device.
+    DeviceReceiveErrors = "device_receive_errors",
+    /// Frames that the network device lost because there was no buffer.
+    DeviceWithoutBuffer = "device_without_buffer",
+    /// Frames that the network device did not get onto the wire.
+    DeviceTransmitErrors = "device_transmit_errors",
+    /// Gauge: megabits a second of the network device's link; 0 when it is down, 1 when it does not say.
+    LinkMbps = "link_mbps",
+    /// Gauge: rules by which the network device sends frames to cores.
+    SteeringRules = "steering_rules",
     /// Gauge: items in the core's partitions.
     Items = "items",
     /// Gauge: bytes that those items take.

@@ -180,6 +180,10 @@ pub trait RawPort {
     /// See [`PacketPort::count`].
     fn count(&self, _counters: &mut Counters) {}
 
+    /// A frame to fill, with nothing in it, for who sends without having been asked: a client. `None` when all buffers
+    /// are taken.
+    fn alloc(&mut self) -> Option<Self::Frame>;
+
     /// See [`PacketPort::receive`].
     fn receive(&mut self, into: &mut Burst<Self::Frame>, drops: &mut DropCounts);
 

@@ -72,6 +72,10 @@ struct Shared(std::rc::Rc<std::cell::RefCell<TestPort>>);
 impl RawPort for Shared {
     type Frame = TestFrame;
 
+    fn alloc(&mut self) -> Option<TestFrame> {
+        None
+    }
+
     fn receive(&mut self, into: &mut Burst<TestFrame>, _: &mut DropCounts) {
         let mut port = self.0.borrow_mut();
         port.receive_count += 1;

@@ -98,6 +98,10 @@ fn address_at(frame: &[u8], ip_offset: usize, port_offset: usize) -> Option<Sock
 impl RawPort for SimRawPort {
     type Frame = SimRawFrame;
 
+    fn alloc(&mut self) -> Option<SimRawFrame> {
+        Some(SimRawFrame { buf: self.pool.take()?, len: 0 })
+    }
+
     fn receive(&mut self, into: &mut Burst<SimRawFrame>, _: &mut DropCounts) {
         while into.room() > 0 && self.pool.free_count() > 0 {
             let Some(packet) = self.network.receive(self.address) else { return };
