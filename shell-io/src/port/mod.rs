@@ -2,6 +2,11 @@
 //!
 //! One file per way in. Each implements a contract of [`kv_core::port`]; engines do not know which one they run on.
 
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
+#[cfg(not(feature = "dpdk"))]
+#[path = "dpdk_absent.rs"]
+pub mod dpdk;
 mod udp;
 
 pub use udp::{UdpConfig, UdpFrame, UdpOpenError, UdpPort};

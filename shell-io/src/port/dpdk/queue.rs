@@ -1,0 +1,254 @@
+//! The port of one core.
+
+use std::array;
+use std::cell::Cell;
+use std::mem;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use dpdk_sys::{dpukv_mbuf_view, rte_mbuf};
+use kv_core::counters::{Counter, Counters};
+use kv_core::port::{BURST_COUNT_MAX, Burst, DropCounts, RawFrame, RawPort};
+use qp_wire::DropReason;
+
+use super::device::{Device, DeviceCounts, LinkState, Part};
+use super::frame::DpdkFrame;
+use super::pool::NO_VIEWS;
+use super::steering::udp_port_of;
+
+/// A device is asked what it counts each time that so many counts of ours were made, which are a millisecond apart or
+/// so: some drivers ask the kernel for it.
+const DEVICE_COUNT_INTERVAL: u32 = 100;
+
+/// One core's share of a device: a queue in each direction, or the way over another core's.
+///
+/// It may move to its core's thread. The device is closed with its last port.
+#[derive(Debug)]
+pub struct DpdkPort {
+    device: Arc<Device>,
+    part: Part,
+    /// Frames that came in pieces, or with another owner, and were copied.
+    gathered: u64,
+    /// Frames that were for another core.
+    handed_over: u64,
+    counts_until_device: Cell<u32>,
+    device_counts: Cell<DeviceCounts>,
+}
+
+impl DpdkPort {
+    pub(super) fn new(device: Arc<Device>, part: Part) -> Self {
+        let device_counts = Cell::new(DeviceCounts::default());
+        Self { device, part, gathered: 0, handed_over: 0, counts_until_device: Cell::new(0), device_counts }
+    }
+
+    /// How many frames the core's pool has in all.
+    pub fn pool_size(&self) -> usize {
+        self.part.pool.size()
+    }
+
+    /// How many frames nobody has, neither a core nor the device. Slow.
+    pub fn free_count(&self) -> usize {
+        self.part.pool.free_count()
+    }
+
+    /// A way to ask for [`free_count`](Self::free_count) when the port is gone. Pools are never freed.
+    pub fn free_count_afterwards(&self) -> impl Fn() -> usize + Send + use<> {
+        let pool = self.part.pool;
+        move || pool.free_count()
+    }
+
+    /// The link at this moment.
+    pub fn link(&self) -> LinkState {
+        self.device.link()
+    }
+
+    /// What the device has counted so far.
+    pub fn device_counts(&self) -> DeviceCounts {
+        self.device.counts()
+    }
+
+    /// All that the driver counts, by the driver's names.
+    pub fn extended_counts(&self) -> Vec<(String, u64)> {
+        self.device.extended_counts()
+    }
+
+    /// Mb/s of the link: 0 when it is down, 1 when it is up and does not say more.
+    fn link_mbps(&self) -> u64 {
+        match self.device.link() {
+            LinkState { is_up: false, .. } => 0,
+            LinkState { speed_mbps, .. } => u64::from(speed_mbps.max(1)),
+        }
+    }
+
+    /// Takes what other cores found for this one.
+    fn take_from_inbox(&mut self, into: &mut Burst<DpdkFrame>) {
+        if let Some(inbox) = self.device.inbox(self.part.core) {
+            // SAFETY: the inbox is this core's, which has one port, which is borrowed mutably.
+            unsafe { inbox.take(into, self.part.can_offload) }
+        }
+    }
+
+    fn take_from_queue(&mut self, queue: u16, into: &mut Burst<DpdkFrame>, drops: &mut DropCounts) {
+        let (mut mbufs, mut views) = ([ptr::null_mut(); BURST_COUNT_MAX], NO_VIEWS);
+        let port = self.device.port();
+        let room = into.room() as u16;
+        // SAFETY: the queue is this core's, which has one port, which is borrowed mutably; the arrays have as much room.
+        let count = unsafe { dpdk_sys::dpukv_eth_receive(port, queue, mbufs.as_mut_ptr(), views.as_mut_ptr(), room) };
+        for (mbuf, view) in mbufs.into_iter().zip(&views).take(count.into()) {
+            let Some(mbuf) = NonNull::new(mbuf) else { continue };
+            match self.frame_of(mbuf, view) {
+                // No more were taken than there is room for.
+                Ok(frame) => drop(self.keep_or_hand_over(frame, drops).map(|frame| into.push(frame))),
+                Err(reason) => drops.count(reason),
+            }
+        }
+    }
+
+    /// The frame in an mbuf that came from the device, copied if it is in pieces.
+    fn frame_of(&mut self, mbuf: NonNull<rte_mbuf>, view: &dpukv_mbuf_view) -> Result<DpdkFrame, DropReason> {
+        if DpdkFrame::is_whole(view) {
+            // SAFETY: the device has given the mbuf away, and the view says that it is in one piece and nobody else's.
+            return Ok(unsafe { DpdkFrame::new(mbuf, view, self.part.can_offload) });
+        }
+        self.gathered += 1;
+        let copy = self.gather(mbuf, view);
+        // SAFETY: the device has given the mbuf away, and it is not used again.
+        unsafe { dpdk_sys::dpukv_mbuf_free(mbuf.as_ptr()) };
+        copy
+    }
+
+    fn gather(&mut self, mbuf: NonNull<rte_mbuf>, view: &dpukv_mbuf_view) -> Result<DpdkFrame, DropReason> {
+        let mut copy = self.alloc().ok_or(DropReason::Backpressure)?;
+        let buf = copy.buf();
+        let len = u32::try_from(buf.len()).unwrap_or(u32::MAX);
+        if view.len > len {
+            return Err(DropReason::Long);
+        }
+        // SAFETY: the mbuf is a live one, and there are `len` bytes to write to.
+        let copied = unsafe { dpdk_sys::dpukv_mbuf_copy_out(mbuf.as_ptr(), buf.as_mut_ptr(), len) };
+        copy.set_len(copied as usize);
+        copy.set_verified(view.is_verified);
+        Ok(copy)
+    }
+
+    /// The frame if it is for this core or for none.
+    fn keep_or_hand_over(&mut self, frame: DpdkFrame, drops: &mut DropCounts) -> Option<DpdkFrame> {
+        if !self.device.steering().hands_over() {
+            return Some(frame);
+        }
+        match udp_port_of(frame.bytes()).and_then(|udp_port| self.device.inbox_of(udp_port)) {
+            Some((core, inbox)) if core != self.part.core => {
+                match inbox.put(frame) {
+                    Ok(()) => self.handed_over += 1,
+                    Err(_full) => drops.count(DropReason::Backpressure),
+                }
+                None
+            }
+            _ => Some(frame),
+        }
+    }
+
+    /// Sends what cores without a queue have left for this one's. What the device does not take is dropped: the next
+    /// look comes soon, and cores that leave something are told by then that there is no room.
+    fn empty_outbox(&mut self, queue: u16, drops: &mut DropCounts) {
+        let Some(outbox) = self.device.outbox(queue) else { return };
+        let mut leaving = Burst::new();
+        // SAFETY: the outbox is emptied by the core that owns the queue, which has one port, which is borrowed mutably.
+        unsafe { outbox.take(&mut leaving, false) };
+        if !leaving.is_empty() {
+            self.give_to_queue(queue, &mut leaving);
+            drops.add(DropReason::Transmit, leaving.count() as u64);
+        }
+    }
+
+    /// Hands frames to the device from the front; what it does not take stays.
+    fn give_to_queue(&mut self, queue: u16, from: &mut Burst<DpdkFrame>) {
+        let mut frames: heapless::Vec<DpdkFrame, BURST_COUNT_MAX> = heapless::Vec::new();
+        while let Some(frame) = from.pop() {
+            // A burst has as many as there is room for.
+            drop(frames.push(frame));
+        }
+        let mut mbufs: [*mut rte_mbuf; BURST_COUNT_MAX] =
+            array::from_fn(|index| frames.get(index).map_or(ptr::null_mut(), DpdkFrame::as_ptr));
+        let finishes: heapless::Vec<_, BURST_COUNT_MAX> = frames.iter().map(DpdkFrame::finish).collect();
+        let (port, count) = (self.device.port(), frames.len() as u16);
+        // SAFETY: the queue is this core's, which has one port, which is borrowed mutably; there are `count` mbufs, each a
+        // frame's alone and in one piece, and as many finishes.
+        let sent = unsafe { dpdk_sys::dpukv_eth_transmit(port, queue, mbufs.as_mut_ptr(), finishes.as_ptr(), count) };
+        for (index, frame) in frames.into_iter().enumerate() {
+            if index < usize::from(sent) {
+                // The device owns the mbuf now.
+                mem::forget(frame);
+            } else {
+                drop(from.push(frame));
+            }
+        }
+    }
+}
+
+impl RawPort for DpdkPort {
+    type Frame = DpdkFrame;
+
+    fn count(&self, counters: &mut Counters) {
+        counters.set(Counter::FramesGathered, self.gathered);
+        counters.set(Counter::FramesHandedOver, self.handed_over);
+        if self.part.core > 0 {
+            // What the device counts is counted once.
+            return;
+        }
+        let left = self.counts_until_device.get();
+        if left == 0 {
+            self.device_counts.set(self.device.counts());
+            counters.set(Counter::LinkMbps, self.link_mbps());
+            counters.set(Counter::SteeringRules, self.device.rule_count() as u64);
+        }
+        self.counts_until_device.set(left.checked_sub(1).unwrap_or(DEVICE_COUNT_INTERVAL));
+        let counts = self.device_counts.get();
+        counters.set(Counter::DeviceReceived, counts.received);
+        counters.set(Counter::DeviceTransmitted, counts.transmitted);
+        counters.set(Counter::DeviceMissed, counts.missed);
+        counters.set(Counter::DeviceReceiveErrors, counts.receive_errors);
+        counters.set(Counter::DeviceWithoutBuffer, counts.without_buffer);
+        counters.set(Counter::DeviceTransmitErrors, counts.transmit_errors);
+    }
+
+    fn alloc(&mut self) -> Option<DpdkFrame> {
+        let (mut mbufs, mut views) = ([ptr::null_mut(); BURST_COUNT_MAX], NO_VIEWS);
+        if !self.part.pool.take(1, &mut mbufs, &mut views) {
+            return None;
+        }
+        let [mbuf, ..] = mbufs;
+        let [view, ..] = views;
+        // SAFETY: a fresh mbuf of the pool is in one piece and nobody else's, and the view is its own.
+        NonNull::new(mbuf).map(|mbuf| unsafe { DpdkFrame::new(mbuf, &view, self.part.can_offload) })
+    }
+
+    fn receive(&mut self, into: &mut Burst<DpdkFrame>, drops: &mut DropCounts) {
+        if self.device.steering().hands_over() {
+            self.take_from_inbox(into);
+        }
+        if let Some(queue) = self.part.queue {
+            self.empty_outbox(queue, drops);
+            if into.room() > 0 {
+                self.take_from_queue(queue, into, drops);
+            }
+        }
+    }
+
+    fn transmit(&mut self, from: &mut Burst<DpdkFrame>, _: &mut DropCounts) {
+        match (self.part.queue, self.device.outbox(self.part.way_out)) {
+            (Some(queue), _) => self.give_to_queue(queue, from),
+            (None, Some(outbox)) => {
+                while let Some(frame) = from.pop() {
+                    if let Err(frame) = outbox.put(frame) {
+                        // It came out of there.
+                        drop(from.unpop(frame));
+                        return;
+                    }
+                }
+            }
+            // A core without a queue has an outbox.
+            (None, None) => {}
+        }
+    }
+}

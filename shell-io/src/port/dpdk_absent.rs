@@ -1,0 +1,100 @@
+//! What stands in for DPDK's ports in a program that was built without them: nothing can be opened.
+
+use kv_core::port::{Burst, DropCounts, RawFrame, RawPort};
+use qp_wire::net::MacAddr;
+
+/// Whether this program can open DPDK's devices.
+pub const IS_BUILT: bool = false;
+
+/// How to open the ports of a device; the same as where there are any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DpdkConfig {
+    /// The device.
+    pub device: String,
+    /// Arguments for the start of DPDK.
+    pub eal: Vec<String>,
+    /// Ports to open.
+    pub core_count: u16,
+    /// Most queues to use of the device in each direction; cores beyond it send and receive by way of others.
+    pub queue_count_max: u16,
+    /// The UDP port of core 0.
+    pub first_udp_port: u16,
+    /// How many frames each core can hold.
+    pub buffers: u32,
+    /// Longest UDP payload, in bytes.
+    pub payload_len_max: u16,
+    /// Whether huge pages may be used.
+    pub huge_pages: bool,
+}
+
+/// What [`open`] would give.
+#[derive(Debug)]
+pub struct DpdkDevice {
+    /// A port for each core.
+    pub ports: Vec<DpdkPort>,
+    /// The address of the interface.
+    pub mac: MacAddr,
+}
+
+/// Why the ports of a device could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DpdkOpenError {
+    /// This program was built without DPDK.
+    #[error("this program was built without DPDK: build it with --features dpdk")]
+    NotBuilt,
+}
+
+/// Opens nothing.
+///
+/// # Errors
+/// [`DpdkOpenError::NotBuilt`].
+pub fn open(_: &DpdkConfig) -> Result<DpdkDevice, DpdkOpenError> {
+    Err(DpdkOpenError::NotBuilt)
+}
+
+/// A thread that DPDK would know.
+#[derive(Debug)]
+pub struct ThreadRegistration(());
+
+/// Does nothing.
+pub fn register_thread() -> ThreadRegistration {
+    ThreadRegistration(())
+}
+
+/// A port, of which there is none.
+#[derive(Debug)]
+pub enum DpdkPort {}
+
+/// A frame, of which there is none.
+#[derive(Debug)]
+pub enum DpdkFrame {}
+
+impl RawFrame for DpdkFrame {
+    fn bytes(&self) -> &[u8] {
+        match *self {}
+    }
+
+    fn buf(&mut self) -> &mut [u8] {
+        match *self {}
+    }
+
+    fn set_len(&mut self, _: usize) {
+        match *self {}
+    }
+}
+
+impl RawPort for DpdkPort {
+    type Frame = DpdkFrame;
+
+    fn alloc(&mut self) -> Option<DpdkFrame> {
+        match *self {}
+    }
+
+    fn receive(&mut self, _: &mut Burst<DpdkFrame>, _: &mut DropCounts) {
+        match *self {}
+    }
+
+    fn transmit(&mut self, _: &mut Burst<DpdkFrame>, _: &mut DropCounts) {
+        match *self {}
+    }
+}
