@@ -112,6 +112,10 @@ impl Idle {
     }
 }
 
+/// Longest sleep of a core whose packets call nobody, as those of a device that is asked for them. It is what a request
+/// waits for after a pause.
+pub const POLLED_WAIT_MAX: Duration = Duration::from_micros(100);
+
 /// What a core waits on when it sleeps: a socket, the doorbell of its region, or the one of both that will bring work
 /// first.
 #[derive(Debug)]
@@ -124,6 +128,8 @@ enum Sources {
     Packets(OwnedFd),
     Copies(Arc<Region>),
     Both(OwnedFd, Arc<Region>),
+    /// Packets that call nobody, and copies if there are any.
+    Polled(Option<Arc<Region>>),
 }
 
 impl Sleeper {
@@ -148,6 +154,11 @@ impl Sleeper {
         Ok(Self { sources: Sources::Both(socket.as_fd().try_clone_to_owned()?, own) })
     }
 
+    /// For a core whose packets call nobody; with a region, for one between such clients and the peer.
+    pub fn polled(own: Option<Arc<Region>>) -> Self {
+        Self { sources: Sources::Polled(own) }
+    }
+
     /// Sleeps until there is what the core waits for, or until the time is over. `waiting` is what its last turn said.
     ///
     /// A core with both sources waits on one of them: with copies under way on the doorbell, otherwise on the socket.
@@ -163,6 +174,13 @@ impl Sleeper {
                 wait_for_socket(socket, PollFlags::IN, timeout)
             }
             (Sources::Copies(own), _) => own.doorbell().wait(timeout, has_work),
+            (Sources::Polled(Some(own)), Waiting::Copies) => {
+                own.doorbell().wait(timeout.min(POLLED_WAIT_MAX), has_work)
+            }
+            (Sources::Polled(_), _) => {
+                thread::sleep(timeout.min(POLLED_WAIT_MAX));
+                Wake::TimedOut
+            }
             (Sources::Both(_, own), Waiting::Copies) => own.doorbell().wait(short, has_work),
         }
     }

@@ -10,8 +10,11 @@ use std::sync::mpsc::Sender;
 
 use kv_core::design::{CoreId, Role, Side};
 use kv_core::engine::{Communicate, FlushPolicy, Policy, Process, Serve};
+use kv_core::framed::Framed;
 use kv_core::partition::Store;
+use kv_core::port::PacketPort;
 use kv_core::ring::{QueuePairGeometry, ResponseWay};
+use qp_wire::net::Local;
 use tracing::warn;
 
 use super::ends::Place;
@@ -25,6 +28,7 @@ use crate::idle::{IdlePolicy, Sleeper};
 use crate::lcore;
 use crate::mailbox::Mailbox;
 use crate::memory::Region;
+use crate::port::dpdk::{self, DpdkPort};
 use crate::port::{UdpConfig, UdpPort};
 
 /// What every core of a side has in common.
@@ -42,14 +46,21 @@ pub(super) struct Shared<'a> {
     pub(super) stop: &'a AtomicBool,
 }
 
+impl Shared<'_> {
+    fn open_socket(&self, core: CoreId, bind: SocketAddr) -> Result<UdpPort, RunError> {
+        let config = UdpConfig { bind, buffers: self.buffers, reply_len_max: self.policy.reply_len_max };
+        UdpPort::open(config).map_err(|cause| RunError::Port { core, cause })
+    }
+}
+
 /// What one core gets.
 #[derive(Debug)]
 pub(super) struct Core<'a, 'm> {
     pub(super) shared: &'a Shared<'a>,
     pub(super) id: CoreId,
     pub(super) role: Role,
-    /// Where its port receives; port 0 for whatever is free.
-    pub(super) bind: SocketAddr,
+    /// By what packets come to it, if any do.
+    pub(super) way_in: Option<WayIn>,
     pub(super) cpu: Option<usize>,
     pub(super) store: Store<'m>,
     pub(super) places: Vec<Place>,
@@ -58,6 +69,15 @@ pub(super) struct Core<'a, 'm> {
     pub(super) counters: CoreCounters<'a>,
     /// Where it says that it has opened everything.
     pub(super) opened: Sender<Result<Opened, RunError>>,
+}
+
+/// By what packets come to a core.
+#[derive(Debug)]
+pub(super) enum WayIn {
+    /// A socket to be bound here; port 0 for whatever is free.
+    Socket(SocketAddr),
+    /// A share of a device, and the endpoint at it.
+    Device(DpdkPort, Local),
 }
 
 /// What a core has opened.
@@ -84,37 +104,60 @@ impl Core<'_, '_> {
         }
     }
 
-    fn open_and_run(self) -> Result<(), RunError> {
+    fn open_and_run(mut self) -> Result<(), RunError> {
+        let (id, shared) = (self.id, self.shared);
+        match self.way_in.take() {
+            None => self.run_without_port(),
+            Some(WayIn::Socket(bind)) => {
+                let port = shared.open_socket(id, bind)?;
+                let address = port.local_addr();
+                let sleeper = match &self.region {
+                    Some(region) => Sleeper::for_both(&port, Arc::clone(region)),
+                    None => Sleeper::for_packets(&port),
+                };
+                self.run_with_port(port, sleeper.map_err(|cause| RunError::Thread { core: id, cause })?, address);
+            }
+            Some(WayIn::Device(port, local)) => {
+                // It outlives the engine, which has DPDK's frames.
+                let _registration = dpdk::register_thread();
+                let sleeper = Sleeper::polled(self.region.clone());
+                let address = SocketAddr::from((local.ipv4, local.port));
+                self.run_with_port(Framed::new(port, local, shared.clock.rate()), sleeper, address);
+            }
+        }
+        Ok(())
+    }
+
+    fn run_with_port<P: PacketPort>(self, port: P, sleeper: Sleeper, address: SocketAddr) {
         let Self { shared, id, role, store, region, .. } = self;
-        let thread_error = |cause| RunError::Thread { core: id, cause };
         let (policy, rate) = (shared.policy.clone(), shared.clock.rate());
         let start = Start { shared, id, mailbox: self.mailbox, counters: self.counters, opened: self.opened };
         match (role, region) {
-            (Role::Serve, _) => {
-                let port = start.open_port(self.bind)?;
-                let local = port.local_addr();
-                let sleeper = Sleeper::for_packets(&port).map_err(thread_error)?;
-                let mut core = Box::new(ServeCore { engine: Serve::new(port, store, policy, rate) });
-                start.run(&mut *core, sleeper, Some(local));
-            }
             (Role::Communicate(_), Some(region)) => {
-                let port = start.open_port(self.bind)?;
-                let local = port.local_addr();
-                let sleeper = Sleeper::for_both(&port, Arc::clone(&region)).map_err(thread_error)?;
                 let opener = opener(shared, self.places, region);
                 let engine = Communicate::new(port, policy, shared.flush, rate);
-                start.run(&mut *Box::new(CommunicateCore { engine, opener }), sleeper, Some(local));
+                start.run(&mut *Box::new(CommunicateCore { engine, opener }), sleeper, Some(address));
             }
+            _ => {
+                let mut core = Box::new(ServeCore { engine: Serve::new(port, store, policy, rate) });
+                start.run(&mut *core, sleeper, Some(address));
+            }
+        }
+    }
+
+    fn run_without_port(self) {
+        let Self { shared, id, role, store, region, .. } = self;
+        let start = Start { shared, id, mailbox: self.mailbox, counters: self.counters, opened: self.opened };
+        match (role, region) {
             (Role::Process { .. }, Some(region)) => {
                 let sleeper = Sleeper::for_copies(Arc::clone(&region));
                 let opener = opener(shared, self.places, region);
                 // Who may RESET is known on the other side, which lets nobody else's through.
-                let engine = Process::new(store, rate, true);
+                let engine = Process::new(store, shared.clock.rate(), true);
                 start.run(&mut *Box::new(ProcessCore { engine, opener }), sleeper, None);
             }
-            (Role::Communicate(_) | Role::Process { .. } | Role::Idle, _) => start.say_opened(None),
+            _ => start.say_opened(None),
         }
-        Ok(())
     }
 }
 
@@ -141,12 +184,6 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    fn open_port(&self, bind: SocketAddr) -> Result<UdpPort, RunError> {
-        let Shared { buffers, policy, .. } = self.shared;
-        let config = UdpConfig { bind, buffers: *buffers, reply_len_max: policy.reply_len_max };
-        UdpPort::open(config).map_err(|cause| RunError::Port { core: self.id, cause })
-    }
-
     fn run(&self, member: &mut impl Member, sleeper: Sleeper, port: Option<SocketAddr>) {
         self.say_opened(port);
         let surroundings = Surroundings {

@@ -12,6 +12,7 @@ use crate::control::MismatchError;
 use crate::counters_file::CountersCreateError;
 use crate::memory::{AllocateError, RegionCreateError};
 use crate::port::UdpOpenError;
+use crate::port::dpdk::DpdkOpenError;
 
 /// How a program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,9 @@ pub enum RunError {
         /// Why.
         cause: UdpOpenError,
     },
+    /// A device of DPDK's is not to be had.
+    #[error("{0}")]
+    Device(#[from] DpdkOpenError),
     /// No thread, or nothing for it to wait on.
     #[error("core {}: {cause}", core.0)]
     Thread {
@@ -114,6 +118,7 @@ impl RunError {
             | Self::Counters(_)
             | Self::Listen { .. }
             | Self::Port { .. }
+            | Self::Device(_)
             | Self::Thread { .. }
             | Self::Signals(_) => Exit::Resource,
             Self::Mismatch(_) => Exit::Mismatch,

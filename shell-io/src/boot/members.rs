@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kv_core::design::{QueuePairId, Side};
 use kv_core::engine::{Communicate, Fault, Process, QueuePairEnd, Serve};
+use kv_core::port::PacketPort;
 use kv_core::ring::{QueuePairGeometry, ResponseWay};
 
 use super::ends::Place;
@@ -11,18 +12,16 @@ use crate::core_loop::Member;
 use crate::dma::{SharedMemoryEngine, SharedWindow};
 use crate::mailbox::{Attachment, Order};
 use crate::memory::Region;
-use crate::port::UdpPort;
 
 type End = QueuePairEnd<SharedMemoryEngine, SharedWindow>;
 
 /// A core that serves.
-#[derive(Debug)]
-pub(super) struct ServeCore<'m> {
-    pub(super) engine: Serve<'m, UdpPort>,
+pub(super) struct ServeCore<'m, P: PacketPort> {
+    pub(super) engine: Serve<'m, P>,
 }
 
-impl<'m> Member for ServeCore<'m> {
-    type Engine = Serve<'m, UdpPort>;
+impl<'m, P: PacketPort> Member for ServeCore<'m, P> {
+    type Engine = Serve<'m, P>;
 
     fn engine(&mut self) -> &mut Self::Engine {
         &mut self.engine
@@ -41,14 +40,13 @@ impl<'m> Member for ServeCore<'m> {
 }
 
 /// A core that communicates.
-#[derive(Debug)]
-pub(super) struct CommunicateCore {
-    pub(super) engine: Communicate<UdpPort, SharedMemoryEngine, SharedWindow>,
+pub(super) struct CommunicateCore<P: PacketPort> {
+    pub(super) engine: Communicate<P, SharedMemoryEngine, SharedWindow>,
     pub(super) opener: Opener,
 }
 
-impl Member for CommunicateCore {
-    type Engine = Communicate<UdpPort, SharedMemoryEngine, SharedWindow>;
+impl<P: PacketPort> Member for CommunicateCore<P> {
+    type Engine = Communicate<P, SharedMemoryEngine, SharedWindow>;
 
     fn engine(&mut self) -> &mut Self::Engine {
         &mut self.engine

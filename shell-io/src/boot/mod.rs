@@ -11,6 +11,7 @@ mod error;
 mod identity;
 mod members;
 mod tables;
+mod ways_in;
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -178,6 +179,7 @@ impl<C: Boot> Server<'_, C> {
         opened: &Sender<Result<Opened, RunError>>,
     ) -> Result<Vec<ScopedJoinHandle<'s, ()>>, RunError> {
         let cpus = self.cpus();
+        let mut ways_in = ways_in::open(self.config, &self.plan)?.into_iter();
         let mut threads = Vec::new();
         for (index, store) in (0u8..).zip(stores) {
             let id = CoreId(index);
@@ -185,7 +187,7 @@ impl<C: Boot> Server<'_, C> {
                 shared: &self.shared,
                 id,
                 role: self.plan.role(C::SIDE, id),
-                bind: self.bind_address(id),
+                way_in: ways_in.next().flatten(),
                 cpu: cpus.get(usize::from(index)).copied(),
                 store,
                 places: self.places.iter().filter(|place| place.core == index).copied().collect(),
@@ -212,17 +214,6 @@ impl<C: Boot> Server<'_, C> {
             Pin::InOrder => lcore::usable_cpus(),
             Pin::Listed(cpus) => cpus.clone(),
         }
-    }
-
-    /// Endpoints of both sides are numbered together, so that both can be on one machine.
-    fn bind_address(&self, core: CoreId) -> SocketAddr {
-        let NetworkSection { address, base_port, .. } = &self.config.network;
-        let endpoint = self.plan.endpoints().find(|endpoint| (endpoint.side, endpoint.core) == (C::SIDE, core));
-        let port = match (base_port.get(), endpoint) {
-            (0, _) | (_, None) => 0,
-            (base, Some(endpoint)) => base + u16::from(endpoint.label.0),
-        };
-        SocketAddr::from((*address, port))
     }
 
     /// Waits for every core, or for the first one that fails.

@@ -27,8 +27,8 @@ pub use error::{ConfigError, Finding};
 pub use pin::Pin;
 pub use prefix::{Prefix, PrefixError};
 pub use sections::{
-    CoresSection, CountersSection, IdleSection, LogLevel, LogSection, NetworkSection, PlanSection, QueuePairSection,
-    ResponseSetting, TableMode, TableSection,
+    CoresSection, CountersSection, IdleSection, LogLevel, LogSection, NetworkSection, PlanSection, PortKind,
+    PortSection, QueuePairSection, ResponseSetting, TableMode, TableSection,
 };
 
 /// The configuration of one side; `C` is its [`ControlSection`].
@@ -41,6 +41,8 @@ pub struct Config<C> {
     pub queue_pair: QueuePairSection,
     /// Where clients reach this side.
     pub network: NetworkSection,
+    /// By what packets come to it.
+    pub port: PortSection,
     /// The items.
     pub table: TableSection,
     /// How the sides find each other.
@@ -84,7 +86,15 @@ impl<C: ControlSection> Config<C> {
     /// # Errors
     /// The first key that does not go with the others.
     pub fn check(&self) -> Result<Plan, Finding> {
-        sections::check_together(C::SIDE, &self.plan, &self.queue_pair, &self.network, &self.table, &self.cores)?;
+        sections::check_together(
+            C::SIDE,
+            &self.plan,
+            &self.queue_pair,
+            &self.network,
+            &self.port,
+            &self.table,
+            &self.cores,
+        )?;
         self.control.check()?;
         self.plan.plan()
     }

@@ -250,6 +250,50 @@ impl NetworkSection {
     }
 }
 
+/// How packets come to a side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PortKind {
+    /// Through sockets of the kernel.
+    Udp,
+    /// Through a device of DPDK's.
+    Dpdk,
+}
+
+/// `[port]`: by what packets come to this side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PortSection {
+    /// How they come.
+    pub kind: PortKind,
+    /// The device: a PCI address, or a virtual device with its arguments.
+    pub device: String,
+    /// The UDP port of the device's first queue; queue n has this + n.
+    pub udp_port: Bounded<u16, 0, BASE_PORT_MAX>,
+    /// Arguments for the start of DPDK; empty: what fits this machine.
+    pub eal: Vec<String>,
+}
+
+impl Default for PortSection {
+    fn default() -> Self {
+        Self { kind: PortKind::Udp, device: String::new(), udp_port: Bounded::default_of(0), eal: Vec::new() }
+    }
+}
+
+impl PortSection {
+    fn check(&self, network: &NetworkSection) -> Result<(), Finding> {
+        if self.kind == PortKind::Udp {
+            return require(self.device.is_empty(), "port.device", "none, since port.kind is \"udp\"");
+        }
+        let device = "a PCI address such as \"0000:03:00.0\", or a virtual device such as \"net_tap0,iface=kv0\"";
+        require(!self.device.is_empty(), "port.device", device)?;
+        // There is no kernel that would know the machine's addresses.
+        let address = "the one IPv4 address of the device, since port.kind is \"dpdk\"";
+        let is_one = !network.address.is_unspecified() && !network.address.is_loopback();
+        require(is_one, "network.address", address)
+    }
+}
+
 /// What a full table does with a new item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -401,11 +445,13 @@ pub(super) fn check_together(
     plan: &PlanSection,
     queue_pair: &QueuePairSection,
     network: &NetworkSection,
+    port: &PortSection,
     table: &TableSection,
     cores: &CoresSection,
 ) -> Result<(), Finding> {
     let made = plan.plan()?;
     network.check(&made)?;
+    port.check(network)?;
     queue_pair.check()?;
     table.check(plan.partitions.get())?;
     cores.check(made.core_count(side))

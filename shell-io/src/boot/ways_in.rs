@@ -1,0 +1,51 @@
+//! By what packets come to each core of a side.
+
+use std::net::SocketAddr;
+
+use kv_core::design::{CoreId, Plan, Side};
+use qp_wire::net::Local;
+
+use super::cores::WayIn;
+use super::error::RunError;
+use crate::config::{Config, ControlSection, NetworkSection, PortKind};
+use crate::port::dpdk::{self, DpdkConfig, DpdkDevice};
+
+/// The way in of each core, `None` for cores without a port. A device is opened here, sockets by their cores.
+pub(super) fn open<C: ControlSection>(config: &Config<C>, plan: &Plan) -> Result<Vec<Option<WayIn>>, RunError> {
+    let cores = (0..plan.core_count(C::SIDE)).map(CoreId);
+    let has_port = |core: &CoreId| plan.has_port(C::SIDE, *core);
+    let port_count = cores.clone().filter(has_port).count();
+    if config.port.kind == PortKind::Udp || port_count == 0 {
+        let socket = |core| WayIn::Socket(bind_address(&config.network, plan, C::SIDE, core));
+        return Ok(cores.map(|core| has_port(&core).then(|| socket(core))).collect());
+    }
+    let mut device = open_device(config, port_count as u16)?.into_iter();
+    Ok(cores.map(|core| has_port(&core).then(|| device.next()).flatten()).collect())
+}
+
+/// Endpoints of both sides are numbered together, so that both can be on one machine.
+fn bind_address(network: &NetworkSection, plan: &Plan, side: Side, core: CoreId) -> SocketAddr {
+    let endpoint = plan.endpoints().find(|endpoint| (endpoint.side, endpoint.core) == (side, core));
+    let port = match (network.base_port.get(), endpoint) {
+        (0, _) | (_, None) => 0,
+        (base, Some(endpoint)) => base + u16::from(endpoint.label.0),
+    };
+    SocketAddr::from((network.address, port))
+}
+
+/// The ports of the configured device. Each device has its own numbers, as MICA2 has it.
+fn open_device<C>(config: &Config<C>, core_count: u16) -> Result<Vec<WayIn>, RunError> {
+    let Config { port, network, table, .. } = config;
+    let DpdkDevice { ports, mac, .. } = dpdk::open(&DpdkConfig {
+        device: port.device.clone(),
+        eal: port.eal.clone(),
+        core_count,
+        queue_count_max: core_count,
+        first_udp_port: port.udp_port.get(),
+        buffers: network.buffers.get(),
+        payload_len_max: network.frame_len_max.get(),
+        huge_pages: table.huge_pages,
+    })?;
+    let local = |number| Local { mac, ipv4: network.address, port: port.udp_port.get() + number };
+    Ok(ports.into_iter().zip(0..).map(|(port, number)| WayIn::Device(port, local(number))).collect())
+}
