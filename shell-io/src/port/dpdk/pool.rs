@@ -11,6 +11,7 @@ use kv_core::port::BURST_COUNT_MAX;
 use qp_wire::net::HEADERS_LEN;
 
 use super::error::{DpdkOpenError, cause};
+use super::frame::DpdkFrame;
 use super::{DpdkConfig, eal};
 
 /// Frames that wait in a device in each direction, if it leaves the choice. MICA2 has 128 and 512; a burst of 1024
@@ -70,6 +71,17 @@ impl FramePool {
     pub(super) fn free_count(self) -> usize {
         // SAFETY: the pool lives as long as the process.
         unsafe { dpdk_sys::rte_mempool_avail_count(self.as_ptr()) as usize }
+    }
+
+    /// Takes one frame.
+    pub(super) fn take_one(self, can_offload: bool) -> Option<DpdkFrame> {
+        // SAFETY: the pool lives as long as the process.
+        let mbuf = NonNull::new(unsafe { dpdk_sys::dpukv_mbuf_alloc(self.as_ptr()) })?;
+        let [mut view, ..] = NO_VIEWS;
+        // SAFETY: the mbuf is a live one, and the view is ours for the call.
+        unsafe { dpdk_sys::dpukv_mbuf_view(mbuf.as_ptr(), &raw mut view) };
+        // SAFETY: a fresh mbuf of the pool is in one piece and nobody else's, and the view is its own.
+        Some(unsafe { DpdkFrame::new(mbuf, &view, can_offload) })
     }
 
     /// Takes `count` frames, at most [`BURST_COUNT_MAX`], or none.

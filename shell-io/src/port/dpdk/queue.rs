@@ -13,7 +13,7 @@ use qp_wire::DropReason;
 
 use super::device::{Device, DeviceCounts, LinkState, Part};
 use super::frame::DpdkFrame;
-use super::pool::NO_VIEWS;
+use super::pool::{NO_VIEWS, Views};
 use super::steering::udp_port_of;
 
 /// A device is asked what it counts each time that so many counts of ours were made, which are a millisecond apart or
@@ -31,14 +31,35 @@ pub struct DpdkPort {
     gathered: u64,
     /// Frames that were for another core.
     handed_over: u64,
+    /// Empty frames at hand for those who send without having been asked.
+    spare: heapless::Vec<DpdkFrame, BURST_COUNT_MAX>,
+    scratch: Box<Scratch>,
     counts_until_device: Cell<u32>,
     device_counts: Cell<DeviceCounts>,
 }
 
+/// Where DPDK writes what it gives; kept, so that it need not be cleared each time.
+#[derive(Debug)]
+struct Scratch {
+    mbufs: [*mut rte_mbuf; BURST_COUNT_MAX],
+    views: Views,
+}
+
+// SAFETY: what is left of pointers here is never used: each call writes before it reads.
+unsafe impl Send for Scratch {}
+
 impl DpdkPort {
     pub(super) fn new(device: Arc<Device>, part: Part) -> Self {
-        let device_counts = Cell::new(DeviceCounts::default());
-        Self { device, part, gathered: 0, handed_over: 0, counts_until_device: Cell::new(0), device_counts }
+        Self {
+            device,
+            part,
+            gathered: 0,
+            handed_over: 0,
+            spare: heapless::Vec::new(),
+            scratch: Box::new(Scratch { mbufs: [ptr::null_mut(); BURST_COUNT_MAX], views: NO_VIEWS }),
+            counts_until_device: Cell::new(0),
+            device_counts: Cell::new(DeviceCounts::default()),
+        }
     }
 
     /// How many frames the core's pool has in all.
@@ -89,18 +110,31 @@ impl DpdkPort {
     }
 
     fn take_from_queue(&mut self, queue: u16, into: &mut Burst<DpdkFrame>, drops: &mut DropCounts) {
-        let (mut mbufs, mut views) = ([ptr::null_mut(); BURST_COUNT_MAX], NO_VIEWS);
-        let port = self.device.port();
-        let room = into.room() as u16;
+        let (port, room) = (self.device.port(), into.room() as u16);
+        let Scratch { mbufs, views } = &mut *self.scratch;
         // SAFETY: the queue is this core's, which has one port, which is borrowed mutably; the arrays have as much room.
         let count = unsafe { dpdk_sys::dpukv_eth_receive(port, queue, mbufs.as_mut_ptr(), views.as_mut_ptr(), room) };
-        for (mbuf, view) in mbufs.into_iter().zip(&views).take(count.into()) {
-            let Some(mbuf) = NonNull::new(mbuf) else { continue };
-            match self.frame_of(mbuf, view) {
+        for index in 0..usize::from(count) {
+            let Some(mbuf) = NonNull::new(self.scratch.mbufs[index]) else { continue };
+            let view = self.scratch.views[index];
+            match self.frame_of(mbuf, &view) {
                 // No more were taken than there is room for.
                 Ok(frame) => drop(self.keep_or_hand_over(frame, drops).map(|frame| into.push(frame))),
                 Err(reason) => drops.count(reason),
             }
+        }
+    }
+
+    /// Takes as many empty frames as a burst has, or one, or none.
+    fn fetch_spare(&mut self) {
+        let Scratch { mbufs, views } = &mut *self.scratch;
+        let taken = [BURST_COUNT_MAX, 1].into_iter().find(|count| self.part.pool.take(*count, mbufs, views));
+        for (mbuf, view) in mbufs.iter().zip(views.iter()).take(taken.unwrap_or(0)) {
+            let Some(mbuf) = NonNull::new(*mbuf) else { continue };
+            // SAFETY: a fresh mbuf of the pool is in one piece and nobody else's, and the view is its own.
+            let frame = unsafe { DpdkFrame::new(mbuf, view, self.part.can_offload) };
+            // There is room for a burst, and it is called when there is none left.
+            drop(self.spare.push(frame));
         }
     }
 
@@ -118,7 +152,9 @@ impl DpdkPort {
     }
 
     fn gather(&mut self, mbuf: NonNull<rte_mbuf>, view: &dpukv_mbuf_view) -> Result<DpdkFrame, DropReason> {
-        let mut copy = self.alloc().ok_or(DropReason::Backpressure)?;
+        // Not by `alloc`, which would use the scratch memory in which the burst stands.
+        let copy = self.part.pool.take_one(self.part.can_offload);
+        let mut copy = copy.ok_or(DropReason::Backpressure)?;
         let buf = copy.buf();
         let len = u32::try_from(buf.len()).unwrap_or(u32::MAX);
         if view.len > len {
@@ -213,14 +249,10 @@ impl RawPort for DpdkPort {
     }
 
     fn alloc(&mut self) -> Option<DpdkFrame> {
-        let (mut mbufs, mut views) = ([ptr::null_mut(); BURST_COUNT_MAX], NO_VIEWS);
-        if !self.part.pool.take(1, &mut mbufs, &mut views) {
-            return None;
+        if self.spare.is_empty() {
+            self.fetch_spare();
         }
-        let [mbuf, ..] = mbufs;
-        let [view, ..] = views;
-        // SAFETY: a fresh mbuf of the pool is in one piece and nobody else's, and the view is its own.
-        NonNull::new(mbuf).map(|mbuf| unsafe { DpdkFrame::new(mbuf, &view, self.part.can_offload) })
+        self.spare.pop()
     }
 
     fn receive(&mut self, into: &mut Burst<DpdkFrame>, drops: &mut DropCounts) {
