@@ -60,9 +60,11 @@ for subcommand in clippy fmt; do
 done
 
 if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
-    # Two installations, so that a machine which cannot have the second one still gets the first. A C linker is for
+    # Several installations, so that a machine which cannot have one of them still gets the others. A C linker is for
     # every check, python3 for ci/demo.sh, shellcheck for ci/shell.sh.
     provide gcc libc6-dev python3 shellcheck
+    # DPDK's headers, libraries and drivers, and what makes devices for them to work with; all of it for ci/dpdk.sh.
+    provide dpdk dpdk-dev libdpdk-dev libclang-dev pkg-config iproute2 ethtool iputils-ping
     # Debian's Rust has the AArch64 standard library and the sources of `core`, whatever rustup can download. All of it
     # is for ci/aarch64.sh; ci/no-std.sh takes its compiler where rustup has no x86_64-unknown-none.
     provide rustc-web cargo-web rust-web-src libstd-rust-web-dev:amd64 libstd-rust-web-dev:arm64 \

@@ -27,7 +27,7 @@ pub(crate) struct Told {
     pub(crate) server_id: u64,
     pub(crate) epoch: u32,
     pub(crate) complete: bool,
-    pub(crate) ports: Vec<u16>,
+    pub(crate) endpoints: Vec<SocketAddr>,
     pub(crate) owners: Vec<u8>,
 }
 
@@ -36,7 +36,7 @@ impl Told {
     pub(crate) fn endpoint_of(&self, key: &[u8]) -> SocketAddr {
         let partition = KeyHash::of(key).partition(self.owners.len() as u16);
         let owner = self.owners[usize::from(partition.0)];
-        SocketAddr::from(([127, 0, 0, 1], self.ports[usize::from(owner)]))
+        self.endpoints[usize::from(owner)]
     }
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
         socket.set_read_timeout(Some(RETRY)).expect("a timeout");
         Self { socket, batch_id: 0 }
     }
@@ -134,7 +134,11 @@ fn told(identity: &Identity<'_>) -> Told {
         server_id: identity.server_id,
         epoch: identity.epoch,
         complete: identity.complete,
-        ports: identity.endpoints.iter().map(native::Endpoint::udp_port).collect(),
+        endpoints: identity.endpoints.iter().map(address_of).collect(),
         owners: identity.owners.to_vec(),
     }
+}
+
+fn address_of(endpoint: &native::Endpoint) -> SocketAddr {
+    SocketAddr::from((endpoint.ipv4().expect("an IPv4 address"), endpoint.udp_port()))
 }

@@ -1,10 +1,11 @@
 //! What goes in and out of single devices.
 
+use qp_wire::Opcode;
 use qp_wire::net::MacAddr;
 use shell_io::port::dpdk::{DpdkConfig, DpdkOpenError, Steering, open};
 
 use crate::apart;
-use crate::frames::{config, only_port, opened, receive, send};
+use crate::frames::{config, mica_frame, only_port, opened, receive, send, server};
 
 const OTHER: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
 
@@ -55,7 +56,7 @@ fn frames_are_handed_to_the_core_that_they_are_for() {
         let mut device = opened(&config("net_ring0", 3));
         assert_eq!(device.steering, Steering::HandOver);
         // Core 2 has no queue: what it sends leaves by core 0's, and what is for it comes by way of core 0.
-        let frame = |port, opaque| crate::frames::mica_frame(OTHER, port, qp_wire::Opcode::Get, b"a key", &[], opaque);
+        let frame = |port, opaque| mica_frame(&server(OTHER, port), Opcode::Get, b"a key", &[], opaque);
         let sent = [frame(2, 1), frame(0, 2), frame(1, 3), frame(7, 4)];
         for frame in &sent {
             assert!(send(&mut device.ports[2], frame));
@@ -73,7 +74,7 @@ fn cores_with_queues_of_their_own_hand_over_too() {
     apart("devices::cores_with_queues_of_their_own_hand_over_too", || {
         let mut device = opened(&DpdkConfig { queue_count_max: 2, ..config("net_ring0", 2) });
         assert_eq!(device.steering, Steering::HandOver);
-        let frame = crate::frames::mica_frame(OTHER, 0, qp_wire::Opcode::Get, b"a key", &[], 0);
+        let frame = mica_frame(&server(OTHER, 0), Opcode::Get, b"a key", &[], 0);
         // Each queue of a ring gives back what it was given itself.
         assert!(send(&mut device.ports[1], &frame));
         assert_eq!(receive(&mut device.ports[0]).len(), 0);
@@ -87,7 +88,7 @@ fn a_full_inbox_refuses_and_the_frames_are_counted() {
     apart("devices::a_full_inbox_refuses_and_the_frames_are_counted", || {
         use kv_core::port::{Burst, DropCounts, RawPort};
         let mut device = opened(&DpdkConfig { buffers: 4096, ..config("net_ring0", 2) });
-        let frame = crate::frames::mica_frame(OTHER, 1, qp_wire::Opcode::Get, b"a key", &[], 0);
+        let frame = mica_frame(&server(OTHER, 1), Opcode::Get, b"a key", &[], 0);
         let mut drops = DropCounts::default();
         for _ in 0..2500 {
             assert!(send(&mut device.ports[0], &frame));

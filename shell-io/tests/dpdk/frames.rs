@@ -53,16 +53,20 @@ pub(crate) fn send(port: &mut DpdkPort, bytes: &[u8]) -> bool {
     burst.is_empty()
 }
 
-/// A frame with a MICA2 request from [`CLIENT`] to a server's UDP port.
-pub(crate) fn mica_frame(mac: MacAddr, port: u16, opcode: Opcode, key: &[u8], value: &[u8], opaque: u32) -> Vec<u8> {
+/// The endpoint with this UDP port of a server at [`SERVER_IP`].
+pub(crate) fn server(mac: MacAddr, port: u16) -> Remote {
+    Remote { mac, ipv4: SERVER_IP, port }
+}
+
+/// A frame with a MICA2 request from [`CLIENT`].
+pub(crate) fn mica_frame(server: &Remote, opcode: Opcode, key: &[u8], value: &[u8], opaque: u32) -> Vec<u8> {
     let raw = RawRequest { operation: opcode.to_wire(), key, value };
     let request = MicaRequest { raw, key_hash: kv_core::hash::KeyHash::of(key).0, opaque };
     let mut frame = vec![0; 2000];
     let mut writer = mica::RequestWriter::new(&mut frame[HEADERS_LEN..]).expect("room");
     writer.push(&request).expect("room");
     let payload_len = writer.finish();
-    let remote = Remote { mac, ipv4: SERVER_IP, port };
-    let len = request_headers(&mut frame, &CLIENT, &remote, payload_len, Checksums::Zero).expect("room");
+    let len = request_headers(&mut frame, &CLIENT, server, payload_len, Checksums::Zero).expect("room");
     frame.truncate(len);
     frame
 }

@@ -14,7 +14,7 @@ use qp_wire::{DropReason, Opcode};
 use shell_io::port::dpdk::{DpdkConfig, DpdkPort, register_thread};
 
 use crate::apart;
-use crate::frames::{CLIENT, SERVER_IP, config, mica_frame, opened, receive, send};
+use crate::frames::{CLIENT, SERVER_IP, config, mica_frame, opened, receive, send, server};
 
 const SECRET: Secret = Secret { k0: 1, k1: 2 };
 
@@ -57,7 +57,7 @@ impl<'m> World<'m> {
     }
 
     fn ask(&mut self, opcode: Opcode, key: &[u8], value: &[u8], opaque: u32) {
-        let frame = mica_frame(self.mac, 0, opcode, key, value, opaque);
+        let frame = mica_frame(&server(self.mac, 0), opcode, key, value, opaque);
         assert!(send(&mut self.client, &frame));
     }
 }
@@ -80,7 +80,7 @@ fn many_requests(world: &mut World<'_>) {
 }
 
 fn malformed_and_unknown(world: &mut World<'_>) {
-    let good = mica_frame(world.mac, 0, Opcode::Set, b"12345678", b"a value!", 0);
+    let good = mica_frame(&server(world.mac, 0), Opcode::Set, b"12345678", b"a value!", 0);
     for len in 0..good.len() {
         send(&mut world.client, &good[..len]);
         world.turn();
@@ -103,7 +103,7 @@ fn malformed_and_unknown(world: &mut World<'_>) {
 
 /// More than there is room for anywhere, and nobody who takes the answers.
 fn overload(world: &mut World<'_>) {
-    let frame = mica_frame(world.mac, 0, Opcode::Set, b"12345678", b"a value!", 0);
+    let frame = mica_frame(&server(world.mac, 0), Opcode::Set, b"12345678", b"a value!", 0);
     for round in 0..50_000 {
         send(&mut world.client, &frame);
         if round % 64 == 0 {

@@ -32,7 +32,7 @@ pub struct DpdkPort {
     /// Frames that were for another core.
     handed_over: u64,
     /// Empty frames at hand for those who send without having been asked.
-    spare: heapless::Vec<DpdkFrame, BURST_COUNT_MAX>,
+    spare: Box<heapless::Vec<DpdkFrame, BURST_COUNT_MAX>>,
     scratch: Box<Scratch>,
     counts_until_device: Cell<u32>,
     device_counts: Cell<DeviceCounts>,
@@ -55,7 +55,7 @@ impl DpdkPort {
             part,
             gathered: 0,
             handed_over: 0,
-            spare: heapless::Vec::new(),
+            spare: Box::default(),
             scratch: Box::new(Scratch { mbufs: [ptr::null_mut(); BURST_COUNT_MAX], views: NO_VIEWS }),
             counts_until_device: Cell::new(0),
             device_counts: Cell::new(DeviceCounts::default()),

@@ -1,0 +1,143 @@
+//! All six designs over devices, and with every kind of memory.
+
+use std::net::SocketAddr;
+
+use kv_core::design::Design;
+use qp_wire::net::{MacAddr, Remote};
+use qp_wire::{Opcode, ResultCode, mica};
+use shell_io::port::dpdk::DpdkPort;
+
+use crate::client::{Client, PATIENCE};
+use crate::frames::{config, mica_frame, only_port, receive, send};
+use crate::network::{apart, mac_told, veth};
+use crate::process::{Side, free_control_address};
+
+/// The sections of one side, whose device is the server's end of a pair.
+fn side_config(design: Design, number: u8, huge_pages: bool, control: &str) -> String {
+    format!(
+        "[plan]\ndesign = \"{}\"\n[log]\nlevel = \"error\"\n\
+         [network]\naddress = \"10.77.{number}.1\"\nallow = [\"10.0.0.0/8\"]\n\
+         [port]\nkind = \"dpdk\"\ndevice = \"net_af_packet0,iface=kv{number}\"\nudp_port = 7600\n\
+         [table]\nmemory = \"8MiB\"\nhuge_pages = {huge_pages}\n[control]\n{control}\n",
+        design.name()
+    )
+}
+
+/// Keys that reach every partition of every owner.
+fn keys() -> impl Iterator<Item = Vec<u8>> {
+    (0..64u32).map(|index| format!("key {index}").into_bytes())
+}
+
+/// SETs and GETs by kernel sockets and the native wire.
+fn ask_natively(first: SocketAddr) {
+    let mut client = Client::new();
+    let told = client.complete_identity(first);
+    for key in keys() {
+        assert_eq!(client.set(told.endpoint_of(&key), &key, &[&key[..], b"'s value"].concat()), ResultCode::Success);
+    }
+    for key in keys() {
+        let answer = client.get(told.endpoint_of(&key), &key);
+        assert_eq!((answer.result, answer.value), (ResultCode::Success, Some([&key[..], b"'s value"].concat())));
+    }
+}
+
+/// One MICA2 request in a raw frame; its result and its value. Sent again until it is answered.
+fn ask_mica(port: &mut DpdkPort, server: &Remote, opcode: Opcode, key: &[u8], value: &[u8]) -> (ResultCode, Vec<u8>) {
+    let frame = mica_frame(server, opcode, key, value, 7);
+    let start = std::time::Instant::now();
+    while start.elapsed() < PATIENCE {
+        send(port, &frame);
+        let sent = std::time::Instant::now();
+        while sent.elapsed().as_millis() < 50 {
+            for answer in receive(port) {
+                let payload = answer.get(qp_wire::net::HEADERS_LEN..).unwrap_or_default();
+                if let Ok(responses) = mica::ResponseFrame::decode(payload) {
+                    let response = responses.responses().next().expect("a response");
+                    assert_eq!(response.opaque, 7);
+                    return (response.result, response.value.to_vec());
+                }
+            }
+        }
+    }
+    panic!("no answer");
+}
+
+/// MICA2's requests to every endpoint of a side: whoever does not own a key says so, and one endpoint does.
+fn ask_in_raw_frames(port: &mut DpdkPort, mac: MacAddr, endpoints: &[SocketAddr]) -> usize {
+    let mut found = 0;
+    for key in keys() {
+        for endpoint in endpoints {
+            let SocketAddr::V4(address) = endpoint else { continue };
+            let server = Remote { mac, ipv4: *address.ip(), port: address.port() };
+            let (result, _) = ask_mica(port, &server, Opcode::Set, &key, b"by a frame");
+            let (got, value) = ask_mica(port, &server, Opcode::Get, &key, b"");
+            if result == ResultCode::Success {
+                found += 1;
+                assert_eq!((got, value), (ResultCode::Success, b"by a frame".to_vec()));
+            } else {
+                assert_eq!(result, ResultCode::Rejected);
+            }
+        }
+    }
+    found
+}
+
+fn answers_in(design: Design, huge_pages: bool) -> Result<(), String> {
+    // The host's device has number 0, the DPU's number 1.
+    veth(0)?;
+    veth(1)?;
+    let control = free_control_address();
+    let dpu = Side::dpu(&side_config(design, 1, huge_pages, &format!("listen = \"{control}\"")));
+    let host = Side::host(&side_config(design, 0, huge_pages, &format!("connect = \"{control}\"\nretry_ms = 20")));
+    let endpoints = if dpu.ready.endpoints.is_empty() { &host.ready.endpoints } else { &dpu.ready.endpoints };
+    ask_natively(endpoints[0]);
+    let number = u8::from(!dpu.ready.endpoints.is_empty());
+    let (mut port, mac) = only_port(&config(&format!("net_af_packet0,iface=cl{number}"), 1));
+    let server = mac_told(&mut port, mac, [10, 77, number, 1].into());
+    let found = ask_in_raw_frames(&mut port, server, endpoints);
+    assert!(found > 0, "{design:?}");
+    assert_eq!((host.terminate().code(), dpu.terminate().code()), (Some(0), Some(0)), "{design:?}");
+    Ok(())
+}
+
+#[test]
+fn cpu_only_answers() {
+    apart("designs::cpu_only_answers", || answers_in(Design::CpuOnly, false));
+}
+
+#[test]
+fn dpu_only_answers() {
+    apart("designs::dpu_only_answers", || answers_in(Design::DpuOnly, false));
+}
+
+#[test]
+fn lat_answers() {
+    apart("designs::lat_answers", || answers_in(Design::Lat, false));
+}
+
+#[test]
+fn lat_answers_with_huge_pages() {
+    apart("designs::lat_answers_with_huge_pages", || {
+        let text = std::fs::read_to_string("/proc/meminfo").map_err(|error| error.to_string())?;
+        let free = text.lines().find_map(|line| line.strip_prefix("HugePages_Free:")?.trim().parse::<u32>().ok());
+        if free < Some(100) {
+            return Err(format!("{} free huge pages, and 100 are needed", free.unwrap_or(0)));
+        }
+        answers_in(Design::Lat, true)
+    });
+}
+
+#[test]
+fn sav_answers() {
+    apart("designs::sav_answers", || answers_in(Design::Sav, false));
+}
+
+#[test]
+fn dual_answers() {
+    apart("designs::dual_answers", || answers_in(Design::Dual, false));
+}
+
+#[test]
+fn shrd_answers() {
+    apart("designs::shrd_answers", || answers_in(Design::Shrd, false));
+}
