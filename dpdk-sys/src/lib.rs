@@ -8,7 +8,7 @@
 //! differ between CPUs.
 //!
 //! Without the feature `bindings` this crate is empty and needs neither DPDK nor a C compiler, so that the workspace
-//! builds and is tested on any machine. Nothing uses the bindings yet: the port that needs them is being written.
+//! builds and is tested on any machine.
 
 #![no_std]
 
