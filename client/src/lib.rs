@@ -25,6 +25,7 @@ mod answer;
 mod client;
 mod config;
 mod error;
+pub mod mica;
 mod moment;
 mod pipeline;
 mod rtt;

@@ -173,11 +173,14 @@ fn socket_buffers() -> Finding {
 }
 
 fn dpdk() -> Finding {
+    if shell_io::port::dpdk::IS_BUILT {
+        return finding("DPDK", Verdict::Good, "this build has ports for its devices", "");
+    }
     finding(
         "DPDK",
         Verdict::Absent,
         "this build has no DPDK port",
-        "packets go through kernel sockets; MICA2's own clients need raw frames",
+        "packets go through kernel sockets; MICA2's own clients need raw frames: build with --features dpdk",
     )
 }
 

@@ -160,6 +160,21 @@ impl<'b> RequestWriter<'b> {
         Some(Self { into: into.get_mut(..room)?, len: BATCH_HEADER_LEN, count: 0 })
     }
 
+    /// Goes on with a payload at the start of `into`, of which a writer has written `len` bytes with `count` requests.
+    /// `None` if no writer can have done so.
+    ///
+    /// For who keeps the buffer between two requests, and so cannot keep a writer.
+    pub fn resume(into: &'b mut [u8], len: usize, count: u8) -> Option<Self> {
+        let writer = Self::new(into)?;
+        let is_possible = (BATCH_HEADER_LEN..=writer.into.len()).contains(&len);
+        is_possible.then_some(Self { len, count, ..writer })
+    }
+
+    /// Bytes written so far, the batch header included.
+    pub fn written_len(&self) -> usize {
+        self.len
+    }
+
     /// Adds a request.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! `dpukv bench`: measures servers with YCSB workloads. [`table`] and [`cache`] measure the table alone.
 
 mod cache;
+mod frames;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -89,6 +90,8 @@ enum Alone {
     Table(Box<table::Args>),
     /// Compare which items a cache keeps with policies from the literature
     Cache(cache::Args),
+    /// Measure a server over raw frames, as MICA2's client does
+    Frames(Box<frames::Args>),
 }
 
 /// Runs the command.
@@ -99,6 +102,7 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
     match &args.alone {
         Some(Alone::Table(args)) => return table::run(args),
         Some(Alone::Cache(args)) => return cache::run(args),
+        Some(Alone::Frames(args)) => return frames::run(args),
         None => {}
     }
     let phase = args.phase(shared)?;

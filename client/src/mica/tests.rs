@@ -1,0 +1,231 @@
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+
+use qp_wire::mica::{RequestFrame, ResponseWriter};
+use qp_wire::net::{Datagram, MacAddr, reply_headers};
+
+use super::*;
+
+const LOCAL: Local = Local { mac: MacAddr([2, 0, 0, 0, 0, 2]), ipv4: Ipv4Addr::new(10, 0, 1, 1), port: 0 };
+
+fn remote(port: u16) -> Remote {
+    Remote { mac: MacAddr([2, 0, 0, 0, 0, 1]), ipv4: Ipv4Addr::new(10, 0, 0, 1), port }
+}
+
+#[derive(Debug)]
+struct Frame(Vec<u8>, usize);
+
+impl RawFrame for Frame {
+    fn bytes(&self) -> &[u8] {
+        &self.0[..self.1]
+    }
+
+    fn buf(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    fn set_len(&mut self, len: usize) {
+        self.1 = len;
+    }
+}
+
+/// Frames on their way.
+type Waiting = VecDeque<Vec<u8>>;
+
+/// Both directions of a wire, with the frames that wait in each.
+#[derive(Clone, Debug, Default)]
+struct Wire(Rc<RefCell<(Waiting, Waiting)>>);
+
+impl RawPort for Wire {
+    type Frame = Frame;
+
+    fn alloc(&mut self) -> Option<Frame> {
+        Some(Frame(vec![0; 1514], 0))
+    }
+
+    fn receive(&mut self, into: &mut Burst<Frame>, _: &mut DropCounts) {
+        let mut wire = self.0.borrow_mut();
+        while into.room() > 0
+            && let Some(bytes) = wire.1.pop_front()
+        {
+            let len = bytes.len();
+            into.push(Frame(bytes, len)).expect("room");
+        }
+    }
+
+    fn transmit(&mut self, from: &mut Burst<Frame>, _: &mut DropCounts) {
+        while let Some(frame) = from.pop() {
+            self.0.borrow_mut().0.push_back(frame.bytes().to_vec());
+        }
+    }
+}
+
+struct World {
+    client: MicaClient<Wire>,
+    wire: Wire,
+}
+
+impl World {
+    /// A client of a server with two endpoints, whose cores own the partitions in turn.
+    fn new(concurrent_read: bool, requests_per_frame: u8) -> Self {
+        let directory = MicaDirectory {
+            concurrent_read,
+            concurrent_write: false,
+            owners: vec![0, 1, 0, 1],
+            endpoints: vec![MicaEndpoint { owner: 0, remote: remote(0) }, MicaEndpoint { owner: 1, remote: remote(1) }],
+        };
+        let wire = Wire::default();
+        // A tick is a microsecond.
+        let rate = TickRate::from_hz(1_000_000).expect("a rate");
+        let mut client = MicaClient::new([(wire.clone(), LOCAL)], directory, requests_per_frame, rate);
+        client.probe();
+        let mut world = Self { client, wire };
+        world.answer(|_| ());
+        assert_eq!(world.poll(0), []);
+        assert!(world.client.is_connected());
+        world
+    }
+
+    /// Answers all that was sent, success with the value "12345678", after a change; the ports that it was sent to.
+    fn answer(&mut self, change: impl Fn(&mut Vec<u8>)) -> Vec<u16> {
+        let mut wire = self.wire.0.borrow_mut();
+        let mut ports = Vec::new();
+        while let Some(mut frame) = wire.0.pop_front() {
+            let datagram = Datagram::decode(&frame).expect("a datagram");
+            ports.push(datagram.destination_port());
+            let requests = RequestFrame::decode(datagram.payload()).expect("requests");
+            let mut payload = vec![0; 4000];
+            let mut writer = ResponseWriter::new(&mut payload, requests.response_len_min()).expect("room");
+            for request in requests.requests() {
+                writer.push(request.head(), ResultCode::Success, Some(b"12345678")).expect("room");
+            }
+            let len = writer.finish();
+            frame.resize(HEADERS_LEN + len, 0);
+            reply_headers(&mut frame, len, Checksums::Zero).expect("room");
+            frame[HEADERS_LEN..].copy_from_slice(&payload[..len]);
+            change(&mut frame);
+            wire.1.push_back(frame);
+        }
+        ports
+    }
+
+    fn poll(&mut self, now: u64) -> Vec<(u64, ResultCode)> {
+        let mut answers = Vec::new();
+        self.client.poll(Tick(now), &mut |answer| answers.push((answer.tag, answer.result)));
+        answers
+    }
+
+    fn ask(&mut self, opcode: Opcode, index: u64, now: u64) {
+        self.client.submit(Tick(now), opcode, &index.to_le_bytes(), b"", index).expect("room");
+    }
+}
+
+#[test]
+fn exclusive_requests_go_to_the_owners_endpoint() {
+    let mut world = World::new(false, 1);
+    for index in 0..100u64 {
+        world.ask(Opcode::Get, index, 1);
+        world.client.flush(Tick(1));
+        let owner = KeyHash::of(&index.to_le_bytes()).partition(4).0 % 2;
+        assert_eq!(world.answer(|_| ()), [owner]);
+        assert_eq!(world.poll(2), [(index, ResultCode::Success)]);
+    }
+    assert_eq!(world.client.counts(), MicaCounts::default());
+}
+
+#[test]
+fn concurrent_reads_go_to_all_endpoints_in_turn_and_writes_do_not() {
+    let mut world = World::new(true, 1);
+    (0..4).for_each(|_| world.ask(Opcode::Get, 7, 1));
+    (0..4).for_each(|_| world.ask(Opcode::Delete, 7, 1));
+    world.client.flush(Tick(1));
+    let owner = KeyHash::of(&7u64.to_le_bytes()).partition(4).0 % 2;
+    assert_eq!(world.answer(|_| ()), [1, 0, 1, 0, owner, owner, owner, owner]);
+}
+
+#[test]
+fn frames_hold_as_many_requests_as_they_may() {
+    let mut world = World::new(true, 4);
+    (0..10).for_each(|index| world.ask(Opcode::Get, index, 1));
+    world.client.flush(Tick(1));
+    assert_eq!(world.answer(|_| ()).len(), 3);
+    assert_eq!(world.poll(2).len(), 10);
+}
+
+#[test]
+fn a_frame_that_is_full_leaves_before_its_time() {
+    let mut world = World::new(true, 255);
+    (0..100).for_each(|index| world.ask(Opcode::Get, index, 1));
+    world.client.flush(Tick(1));
+    // 1466 bytes behind the batch header hold 45 requests of 32.
+    assert_eq!(world.answer(|_| ()).len(), 3);
+    assert_eq!(world.poll(2).len(), 100);
+}
+
+/// Damage to a frame.
+type Change = fn(&mut Vec<u8>);
+
+#[test]
+fn what_micas_receiver_refuses_is_no_answer() {
+    let changes: [(&str, Change); 8] = [
+        ("another type", |frame| frame[13] = 6),
+        ("options", |frame| frame[14] = 0x46),
+        ("identification", |frame| frame[19] = 1),
+        ("do not fragment", |frame| frame[20] = 0x40),
+        ("protocol", |frame| frame[23] = 6),
+        ("padding", |frame| frame.push(0)),
+        ("cut", |frame| frame.truncate(frame.len() - 1)),
+        ("length of UDP", |frame| frame[39] ^= 1),
+    ];
+    for (what, change) in changes {
+        let mut world = World::new(false, 1);
+        world.ask(Opcode::Get, 3, 1);
+        world.client.flush(Tick(1));
+        world.answer(change);
+        assert_eq!((world.poll(2), world.client.counts().refused), (vec![], 1), "{what}");
+    }
+}
+
+#[test]
+fn what_comes_after_the_time_is_for_nobody() {
+    let mut world = World::new(false, 1);
+    world.ask(Opcode::Get, 3, 1);
+    world.client.flush(Tick(1));
+    let mut told = Vec::new();
+    (0..32).for_each(|_| told.extend(world.poll(1000)));
+    assert_eq!(told, [], "not yet a millisecond");
+    (0..32).for_each(|_| told.extend(world.poll(1001)));
+    assert_eq!(told, [(3, ResultCode::TimedOut)]);
+    world.answer(|_| ());
+    assert_eq!((world.poll(1002), world.client.counts().late), (vec![], 1));
+    // The same descriptor has another epoch now.
+    world.ask(Opcode::Get, 4, 1003);
+    world.client.flush(Tick(1003));
+    world.answer(|_| ());
+    assert_eq!(world.poll(1004), [(4, ResultCode::Success)]);
+}
+
+#[test]
+fn no_more_are_outstanding_than_the_window_has() {
+    let mut world = World::new(false, 1);
+    (0..WINDOW as u64).for_each(|index| world.ask(Opcode::Get, index, 1));
+    let full = world.client.submit(Tick(1), Opcode::Get, b"one more", b"", 0);
+    assert_eq!((full, world.client.room()), (Err(MicaSubmitError::Full), 0));
+    world.client.flush(Tick(1));
+    world.answer(|_| ());
+    assert_eq!((world.poll(2).len(), world.client.outstanding()), (WINDOW, 0));
+}
+
+#[test]
+fn frames_leave_together_or_after_ten_microseconds() {
+    let mut world = World::new(true, 1);
+    (0..31).for_each(|index| world.ask(Opcode::Get, index, 5));
+    assert_eq!(world.poll(14), []);
+    assert_eq!(world.answer(|_| ()).len(), 0);
+    world.poll(15);
+    assert_eq!(world.answer(|_| ()).len(), 31);
+    (0..32).for_each(|index| world.ask(Opcode::Get, index, 16));
+    assert_eq!(world.answer(|_| ()).len(), 32);
+}
