@@ -11,10 +11,9 @@ if ! pkg-config --atleast-version=22.11 libdpdk 2>/dev/null; then
 fi
 
 packages=(-p shell-io -p shell-host -p shell-dpu -p dpukv)
-features=shell-io/dpdk,shell-host/dpdk,shell-dpu/dpdk,dpukv/dpdk
-cargo clippy --locked "${packages[@]}" --features "$features" --all-targets -- -D warnings
+cargo clippy --locked "${packages[@]}" --features "shell-io/dpdk,shell-host/dpdk,shell-dpu/dpdk,dpukv/dpdk" --all-targets -- -D warnings
 
-run=(--locked -p shell-io -p shell-host --features shell-io/dpdk,shell-host/dpdk --test dpdk)
+run=(--locked -p shell-io -p shell-host --features "shell-io/dpdk,shell-host/dpdk" --test dpdk)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
