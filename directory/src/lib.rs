@@ -6,5 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod entry;
+pub mod registrations;
 
 pub use entry::{Endpoint, Entry, EntryError};
+pub use registrations::{Answer, Registrations};
