@@ -24,8 +24,8 @@ pub struct Answer {
 #[derive(Clone, Debug)]
 struct Registration {
     value: String,
-    created: u64,
-    modified: u64,
+    /// When it was set, in changes of all that is registered; a PUT creates anew, as in etcd.
+    index: u64,
     expires: Option<Instant>,
 }
 
@@ -67,7 +67,7 @@ impl Registrations {
         let name = match self.name_in(path) {
             Some(name) if !name.is_empty() && !name.contains('/') => name.to_owned(),
             Some("") => return self.refusal(403, 102, "Not a file", path),
-            _ => return self.refusal(403, 107, "Root is read only", path),
+            _ => return self.refusal(400, 107, "Root is read only", path),
         };
         // What no client can read would keep all of them from adopting what has changed elsewhere.
         if let Err(error) = Entry::parse(value) {
@@ -76,12 +76,11 @@ impl Registrations {
         let before = self.by_name.get(&name).cloned();
         if before.is_none() && self.by_name.len() >= SERVER_COUNT_MAX {
             let full = format!("{path}: {SERVER_COUNT_MAX} servers are registered, which is the most");
-            return self.refusal(403, 107, "Root is read only", &full);
+            return self.refusal(400, 107, "Root is read only", &full);
         }
         self.index += 1;
-        let created = before.as_ref().map_or(self.index, |before| before.created);
         let expires = ttl.and_then(|ttl| now.checked_add(ttl));
-        let new = Registration { value: value.to_owned(), created, modified: self.index, expires };
+        let new = Registration { value: value.to_owned(), index: self.index, expires };
         let mut body = json!({"action": "set", "node": self.node(now, &name, &new)});
         if let Some(before) = &before {
             body["prevNode"] = self.node(now, &name, before);
@@ -102,7 +101,7 @@ impl Registrations {
             return self.refusal(404, 100, "Key not found", path);
         };
         self.index += 1;
-        let node = json!({"key": self.key(&name), "modifiedIndex": self.index, "createdIndex": before.created});
+        let node = json!({"key": self.key(&name), "modifiedIndex": self.index, "createdIndex": before.index});
         let body = json!({"action": "delete", "node": node, "prevNode": self.node(now, &name, &before)});
         Answer { status: 200, body }
     }
@@ -127,8 +126,8 @@ impl Registrations {
         let mut node = json!({
             "key": self.key(name),
             "value": found.value,
-            "modifiedIndex": found.modified,
-            "createdIndex": found.created,
+            "modifiedIndex": found.index,
+            "createdIndex": found.index,
         });
         if let Some(expires) = found.expires {
             // Whole seconds, and never 0 while it is there.
@@ -139,6 +138,7 @@ impl Registrations {
     }
 
     fn refusal(&self, status: u16, code: u16, message: &str, cause: &str) -> Answer {
+        let cause = cause.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(cause);
         let body = json!({"errorCode": code, "message": message, "cause": cause, "index": self.index});
         Answer { status, body }
     }
@@ -168,7 +168,7 @@ mod tests {
         let again = all.put(later, "/mica/servers/a", VALUE, TTL);
         assert_eq!(
             (again.status, &again.body["node"]["createdIndex"], &again.body["prevNode"]["ttl"]),
-            (200, &json!(1), &json!(1))
+            (200, &json!(3), &json!(1))
         );
         let listed = all.get(start + Duration::from_secs(2), "/mica/servers/").body;
         assert_eq!(listed["node"]["nodes"].as_array().map(Vec::len), Some(1));
@@ -182,7 +182,8 @@ mod tests {
     fn what_is_refused_has_the_number_that_etcd_gives() {
         let (mut all, now) = (Registrations::new("/mica/servers"), Instant::now());
         assert_eq!(all.get(now, "/other").body["errorCode"], 100);
-        assert_eq!(all.delete(now, "/mica/servers/").body["errorCode"], 102);
+        let not_a_file = json!({"errorCode": 102, "message": "Not a file", "cause": "/mica/servers", "index": 0});
+        assert_eq!(all.delete(now, "/mica/servers/"), Answer { status: 403, body: not_a_file });
         assert_eq!(all.delete(now, "/mica/servers/a").body["errorCode"], 100);
         assert_eq!(all.put(now, "/mica/servers", VALUE, TTL).body["errorCode"], 102);
         assert_eq!(all.put(now, "/mica/serversa", VALUE, TTL).body["errorCode"], 107);
@@ -197,7 +198,7 @@ mod tests {
         for number in 0..SERVER_COUNT_MAX {
             assert_eq!(all.put(now, &format!("/mica/servers/{number}"), VALUE, None).status, 201);
         }
-        assert_eq!(all.put(now, "/mica/servers/more", VALUE, None).status, 403);
+        assert_eq!(all.put(now, "/mica/servers/more", VALUE, None).status, 400);
         assert_eq!(all.put(now, "/mica/servers/0", VALUE, None).status, 200);
     }
 }
