@@ -41,7 +41,7 @@ impl Table<'_> {
 
     #[inline(never)]
     fn get_any(&mut self, key: &Key<'_>, now: Millis, into: &mut [u8]) -> GetOutcome {
-        match self.look().find_at_aim(key).or_else(|| self.find_live(key, now)) {
+        match self.find_live(key, now) {
             Some(found) => {
                 self.index.mark(found.bucket, found.cell);
                 self.look().load_value(found.item, into)

@@ -104,13 +104,6 @@ impl<'m> Index<'m> {
         Some((line, 2 * pair_of_words(line, load_state(line), word)?))
     }
 
-    /// The item of a key if it lies in the bucket itself that was fetched for it. What lies there never expires.
-    pub(super) fn find_at_aim(&self, key: &Key<'_>) -> Option<Found> {
-        let line = self.buckets.get(key.aim())?;
-        let (pair, shape) = pair_of(line, load_state(line), key)?;
-        Some(inline_at(self.home(key.placement()), Layout::bucket_at(key.aim()), pair, shape))
-    }
-
     /// The item of a key, expired or not, wherever it is.
     pub(super) fn find(&self, key: &Key<'_>) -> Option<Found> {
         let home = self.home(key.placement());
