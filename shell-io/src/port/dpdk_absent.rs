@@ -3,29 +3,10 @@
 use kv_core::port::{Burst, DropCounts, RawFrame, RawPort};
 use qp_wire::net::MacAddr;
 
+pub use super::dpdk_config::DpdkConfig;
+
 /// Whether this program can open DPDK's devices.
 pub const IS_BUILT: bool = false;
-
-/// How to open the ports of a device; the same as where there are any.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DpdkConfig {
-    /// The device.
-    pub device: String,
-    /// Arguments for the start of DPDK.
-    pub eal: Vec<String>,
-    /// Ports to open.
-    pub core_count: u16,
-    /// Most queues to use of the device in each direction; cores beyond it send and receive by way of others.
-    pub queue_count_max: u16,
-    /// The UDP port of core 0.
-    pub first_udp_port: u16,
-    /// How many frames each core can hold.
-    pub buffers: u32,
-    /// Longest UDP payload, in bytes.
-    pub payload_len_max: u16,
-    /// Whether huge pages may be used.
-    pub huge_pages: bool,
-}
 
 /// What [`open`] would give.
 #[derive(Debug)]

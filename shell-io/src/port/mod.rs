@@ -7,6 +7,7 @@ pub mod dpdk;
 #[cfg(not(feature = "dpdk"))]
 #[path = "dpdk_absent.rs"]
 pub mod dpdk;
+mod dpdk_config;
 mod udp;
 
 pub use udp::{UdpConfig, UdpFrame, UdpOpenError, UdpPort};

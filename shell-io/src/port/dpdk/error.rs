@@ -6,9 +6,6 @@ use std::io;
 /// Why the ports of a device could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DpdkOpenError {
-    /// This program was built without DPDK.
-    #[error("this program was built without DPDK: build it with --features dpdk")]
-    NotBuilt,
     /// An argument holds a NUL byte.
     #[error("DPDK takes no argument with a NUL byte: {argument:?}")]
     Argument {
