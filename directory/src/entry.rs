@@ -136,7 +136,7 @@ impl Entry {
         let endpoint = |(index, (_, owner, mac, ipv4, udp_port)): (usize, (u16, u16, String, String, u16))| {
             Ok(Endpoint {
                 owner,
-                mac: parse_mac(&mac).ok_or(EntryError::Mac { index, value: mac })?,
+                mac: MacAddr::parse(&mac).ok_or(EntryError::Mac { index, value: mac })?,
                 ipv4: ipv4.parse().map_err(|_| EntryError::Ipv4 { index, value: ipv4 })?,
                 udp_port,
             })
@@ -176,17 +176,6 @@ fn check_ids(member: &'static str, max: usize, ids: impl ExactSizeIterator<Item 
         Some((index, id)) => Err(EntryError::Id { member, index, id }),
         None => Ok(()),
     }
-}
-
-fn parse_mac(text: &str) -> Option<MacAddr> {
-    let mut octets = [0; 6];
-    let mut pairs = text.split(':');
-    for octet in &mut octets {
-        let pair = pairs.next()?;
-        let is_hexadecimal = pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());
-        *octet = if is_hexadecimal { u8::from_str_radix(pair, 16).ok()? } else { return None };
-    }
-    pairs.next().is_none().then_some(MacAddr(octets))
 }
 
 #[cfg(test)]

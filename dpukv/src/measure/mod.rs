@@ -8,6 +8,8 @@
 mod driver;
 mod phase;
 mod report;
+mod spread;
 
 pub(crate) use phase::{Loaded, Measured, Phase, Progress, load, run};
 pub(crate) use report::{Cost, Report, Run};
+pub(crate) use spread::Spread;

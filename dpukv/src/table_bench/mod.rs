@@ -21,7 +21,7 @@ mod stream;
 pub(crate) use limit::{DEPTHS, Limit};
 pub(crate) use ours::{Ours, OursConfig, bytes_for};
 pub(crate) use peers::{Peer, PeerKind};
-pub(crate) use report::{Row, Spread};
+pub(crate) use report::Row;
 pub(crate) use stream::{Mix, Operation, Stream};
 
 use std::sync::Barrier;

@@ -30,6 +30,18 @@ impl MacAddr {
     pub const fn is_unspecified(self) -> bool {
         matches!(self.0, [0, 0, 0, 0, 0, 0])
     }
+
+    /// Reads what its `Display` writes, with digits of either case; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut octets = [0; 6];
+        let mut pairs = text.split(':');
+        for octet in &mut octets {
+            let pair = pairs.next()?;
+            let is_hexadecimal = pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());
+            *octet = if is_hexadecimal { u8::from_str_radix(pair, 16).ok()? } else { return None };
+        }
+        pairs.next().is_none().then_some(Self(octets))
+    }
 }
 
 /// Six pairs of hexadecimal digits with colons in between, as MICA2's directory has them.

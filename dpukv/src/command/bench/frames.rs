@@ -17,7 +17,7 @@ use shell_io::port::dpdk::{self, DpdkConfig, DpdkPort};
 
 use super::{above_zero, at_least_one, print_line, share};
 use crate::exit::{Exit, Failure};
-use crate::measure::Report;
+use crate::measure::{Report, Spread};
 use crate::workload::{Distribution, KeySampler, KeySpace};
 
 /// How long a server is asked whether it is there.
@@ -101,9 +101,8 @@ struct FramesRun {
     requests_per_frame: u8,
     distribution: String,
     gets: f64,
-    mops_median: f64,
-    mops_min: f64,
-    mops_max: f64,
+    #[serde(flatten)]
+    spread: Spread,
     p50_us: f64,
     p99_us: f64,
     misses: u64,
@@ -137,9 +136,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
                 run.wire,
                 run.distribution,
                 gets * 100.0,
-                run.mops_median,
-                run.mops_min,
-                run.mops_max,
+                run.spread.mops_median,
+                run.spread.mops_min,
+                run.spread.mops_max,
                 run.p50_us,
                 run.p99_us,
                 run.misses,
@@ -290,7 +289,6 @@ impl Bench {
             let seconds = self.measure(args.seconds, gets, &samples[offset..], samples, random, &mut tally);
             mops.push((tally.answered - before) as f64 / seconds / 1e6);
         }
-        mops.sort_by(f64::total_cmp);
         let rate = self.clock.rate();
         let us = |quantile| rate.ns(tally.latency_ticks.value_at_quantile(quantile)) as f64 / 1e3;
         FramesRun {
@@ -299,9 +297,7 @@ impl Bench {
             requests_per_frame: args.requests_per_frame,
             distribution: distribution.name(),
             gets,
-            mops_median: mops[mops.len() / 2],
-            mops_min: mops[0],
-            mops_max: mops[mops.len() - 1],
+            spread: Spread::of(&mops),
             p50_us: us(0.5),
             p99_us: us(0.99),
             misses: tally.misses,
@@ -354,10 +350,9 @@ fn parse_remote(text: &str) -> Result<Remote, String> {
     let (Some(mac), Some(ipv4), Some(port), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return Err(expected());
     };
-    let bytes: Result<Vec<u8>, _> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
-    let mac = bytes.ok().and_then(|bytes| <[u8; 6]>::try_from(bytes).ok()).ok_or_else(expected)?;
+    let mac = MacAddr::parse(mac).ok_or_else(expected)?;
     let ipv4 = ipv4.parse().map_err(|_| expected())?;
-    Ok(Remote { mac: MacAddr(mac), ipv4, port: port.parse().map_err(|_| expected())? })
+    Ok(Remote { mac, ipv4, port: port.parse().map_err(|_| expected())? })
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use shell_io::memory::{HugePages, PageKind};
 
 use super::{above_zero, at_least_one, print_line, share, with_bar};
 use crate::exit::{Exit, Failure};
-use crate::measure::Report;
+use crate::measure::{Report, Spread};
 use crate::table_bench::{
-    DEPTHS, Limit, Mix, Operation, Ours, OursConfig, Peer, PeerKind, Row, Spread, Stream, Worker, bytes_for,
-    cpu_seconds, measure,
+    DEPTHS, Limit, Mix, Operation, Ours, OursConfig, Peer, PeerKind, Row, Stream, Worker, bytes_for, cpu_seconds,
+    measure,
 };
 use crate::workload::{Distribution, KeySpace, ValueShape};
 
