@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-3}
+# A panic that a model expects hangs while it prints the stack of one of loom's threads.
+export RUST_BACKTRACE=0
 echo "loom: the models in every interleaving with up to $LOOM_MAX_PREEMPTIONS preemptions"
 
 export RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/loom

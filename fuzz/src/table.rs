@@ -82,7 +82,8 @@ impl Check<'_> {
         // Half of the operations come with what a pipeline has fetched.
         if operation >= 128 {
             self.table.prefetch(&mut key);
-            self.table.prefetch_item(&mut key);
+            self.table.prefetch_other(&mut key);
+            self.table.prefetch_item(&key);
         }
         let evicted_before = self.evicted();
         self.serial = self.serial.wrapping_add(1);

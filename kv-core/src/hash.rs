@@ -110,7 +110,7 @@ impl<'l, 'a> KeyLanes<'l, 'a> {
     pub fn new(secret: &Secret, bytes: &'l [&'a [u8]; KEY_LANES]) -> Self {
         // Most keys of a load have one length, often this one.
         let placements = match whole_words(bytes) {
-            Some(words) => hash_words(secret, &words),
+            Some(words) => hash_words::<1, 2>(secret, &words),
             None => placements(secret, bytes),
         };
         Self { bytes, placements }
@@ -186,26 +186,37 @@ const fn masks() -> [[u64; 2]; 17] {
     masks
 }
 
-/// The keys as the bytes of one word each, when they are.
+/// So many words of a key, as bytes.
+type WordBytes<const WORDS: usize> = [[u8; WORD_LEN]; WORDS];
+
+/// The keys as the bytes of so many words each, when they are.
 #[inline]
-fn whole_words<'a>(keys: &[&'a [u8]; KEY_LANES]) -> Option<[&'a [u8; WORD_LEN]; KEY_LANES]> {
-    static ANY: [u8; WORD_LEN] = [0; WORD_LEN];
-    let is_word = |key: &&[u8]| key.len() == WORD_LEN;
-    keys.iter().all(is_word).then(|| keys.map(|key| key.first_chunk().unwrap_or(&ANY)))
+fn whole_words<'a, const WORDS: usize>(keys: &[&'a [u8]; KEY_LANES]) -> Option<[&'a WordBytes<WORDS>; KEY_LANES]> {
+    let are_words = |key: &&[u8]| key.len() == WORDS * WORD_LEN;
+    keys.iter()
+        .all(are_words)
+        .then(|| keys.map(|key| key.as_chunks().0.first_chunk().unwrap_or(&[[0; WORD_LEN]; WORDS])))
 }
 
-/// The placements of eight keys of one word.
+/// The placements of eight keys of so many words. There is one block more, with the length.
 #[inline]
-fn hash_words(secret: &Secret, words: &[&[u8; WORD_LEN]; KEY_LANES]) -> [u64; KEY_LANES] {
-    siphash13_lanes::<2>([secret.k0, secret.k1], |block, lane| match block {
-        0 => u64::from_le_bytes(*words[lane % KEY_LANES]),
-        _ => (WORD_LEN as u64) << 56,
+fn hash_words<const WORDS: usize, const BLOCKS: usize>(
+    secret: &Secret,
+    keys: &[&WordBytes<WORDS>; KEY_LANES],
+) -> [u64; KEY_LANES] {
+    const { assert!(BLOCKS == WORDS + 1) };
+    siphash13_lanes::<BLOCKS>([secret.k0, secret.k1], |block, lane| match keys[lane % KEY_LANES].get(block) {
+        Some(word) => u64::from_le_bytes(*word),
+        None => ((WORDS * WORD_LEN) as u64) << 56,
     })
 }
 
 /// The placements of eight keys.
 #[inline(never)]
 fn placements(secret: &Secret, keys: &[&[u8]; KEY_LANES]) -> [u64; KEY_LANES] {
+    if let Some(words) = whole_words(keys) {
+        return hash_words::<2, 3>(secret, &words);
+    }
     let [first, ..] = keys;
     let each = |key| Placement::of(secret, key).to_bits();
     if keys.iter().any(|key| key.len() != first.len()) {
@@ -240,9 +251,11 @@ fn words_of(key: &[u8]) -> [u64; 2] {
 #[inline]
 fn word_of(name: &[u8], index: usize) -> u64 {
     let rest = name.get(WORD_LEN * index..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(word) => u64::from_le_bytes(*word),
-        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    match (rest.first_chunk(), name.last_chunk()) {
+        (Some(word), _) => u64::from_le_bytes(*word),
+        // The last word has the rest at its upper end.
+        (_, Some(last)) => u64::from_le_bytes(*last).unbounded_shr(8 * (WORD_LEN - rest.len()) as u32),
+        _ => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
 

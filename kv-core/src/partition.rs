@@ -77,9 +77,19 @@ impl<'m> Store<'m> {
         }
     }
 
-    /// Starts to bring the key's item into the cache; the bucket should be there.
+    /// Starts to bring the bucket that has the key into the cache, if that is not the first one, which should be there.
     #[inline]
-    pub fn prefetch_item(&self, id: PartitionId, key: &mut Key<'_>) {
+    pub fn prefetch_other(&self, id: PartitionId, key: &mut Key<'_>) {
+        match self.partitions.get(usize::from(id.0)) {
+            Some(Partition::Owned(table)) => table.prefetch_other(key),
+            Some(Partition::Read(reader)) => reader.prefetch_other(key),
+            _ => {}
+        }
+    }
+
+    /// Starts to bring the key's item into the cache, if it lies outside its bucket, which should be there.
+    #[inline]
+    pub fn prefetch_item(&self, id: PartitionId, key: &Key<'_>) {
         match self.partitions.get(usize::from(id.0)) {
             Some(Partition::Owned(table)) => table.prefetch_item(key),
             Some(Partition::Read(reader)) => reader.prefetch_item(key),

@@ -129,18 +129,23 @@ fn execution(
 
 #[test]
 fn a_replaced_value_is_the_old_or_the_new_one() {
-    check(
-        CONFIG,
-        |table| set(table, b"name", &value(1)),
-        |table, acknowledged| {
-            set(table, b"name", &value(2));
-            acknowledged.store(1, Ordering::Release);
-        },
-        |reader, acknowledged| match read(reader, b"name") {
-            Some(number) => assert!(number == 2 || (number == 1 && acknowledged == 0), "{number} after {acknowledged}"),
-            None => panic!("the item is always there"),
-        },
-    );
+    // As many words, so that it is replaced where it lies in the log; then more, so that it gets another place there.
+    for (name, old_len, new_len) in [(&b"name"[..], 16, 16), (LONG_NAME, 8, 16)] {
+        check(
+            CONFIG,
+            move |table| set(table, name, &value(1)[..old_len]),
+            move |table, acknowledged| {
+                set(table, name, &value(2)[..new_len]);
+                acknowledged.store(1, Ordering::Release);
+            },
+            move |reader, acknowledged| match read(reader, name) {
+                Some(number) => {
+                    assert!(number == 2 || (number == 1 && acknowledged == 0), "{number} after {acknowledged}");
+                }
+                None => panic!("the item is always there"),
+            },
+        );
+    }
 }
 
 #[test]
@@ -217,6 +222,8 @@ fn fill(table: &mut Table<'_>, count: usize) {
 }
 
 fn fill_once(table: &mut Table<'_>) {
+    // Deleted first, since it would be replaced where it lies.
+    table.delete(&key(b"filler"), NOW);
     set(table, b"filler", &[9; 80]);
 }
 
@@ -315,7 +322,8 @@ fn an_item_that_has_left_a_bucket_is_not_read_there_when_its_value_is_replaced()
         move |reader, acknowledged| {
             let (mut key, mut into) = (key(&moved), [0; 8]);
             reader.prefetch(&mut key);
-            reader.prefetch_item(&mut key);
+            reader.prefetch_other(&mut key);
+            reader.prefetch_item(&key);
             assert_eq!(reader.get(&key, NOW, &mut into), ReadOutcome::Done(GetOutcome::Found { len: 8 }));
             assert!(into == [2; 8] || (into == [1; 8] && acknowledged == 0), "{into:?} after {acknowledged}");
         },

@@ -461,7 +461,8 @@ impl Check<'_> {
             self.table.prefetch(&mut key);
         }
         if self.turn % 4 == 3 {
-            self.table.prefetch_item(&mut key);
+            self.table.prefetch_other(&mut key);
+            self.table.prefetch_item(&key);
         }
         self.aimed[id] = Some(key);
         key

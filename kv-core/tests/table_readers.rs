@@ -93,7 +93,8 @@ fn observe(reader: &TableReader<'_>, mode: Mode, seed: u64, acknowledged: &Ackno
             // Every other read looks into one bucket first.
             if reads % 2 == 0 {
                 reader.prefetch(&mut key_of);
-                reader.prefetch_item(&mut key_of);
+                reader.prefetch_other(&mut key_of);
+                reader.prefetch_item(&key_of);
             }
             let outcome = reader.get(&key_of, NOW, &mut into);
             let begun = acknowledged.begun[key].load(Ordering::Acquire);

@@ -14,9 +14,11 @@ use super::{Mix, Operation, Stream, Worker, cpu_seconds};
 use crate::measure::Progress;
 use crate::workload::{KeySampler, KeySpace, ValueShape};
 
-/// Groups of [`KEY_LANES`] keys in the ring; those of the first stage are four groups ahead of the executed ones.
+/// Groups of [`KEY_LANES`] keys in the ring, and how many of them each stage is ahead of the executed one.
 const GROUPS: usize = 8;
-const AHEAD: usize = 4;
+const AHEAD: usize = 5;
+const OTHER_AHEAD: usize = 3;
+const ITEM_AHEAD: usize = 2;
 
 const NOW: Millis = Millis(0);
 
@@ -153,11 +155,12 @@ pub(crate) struct Reader<'m> {
 /// What a pipeline needs of a table or of its reader.
 trait Stages {
     fn prefetch(&self, key: &mut Key<'_>);
-    fn prefetch_item(&self, key: &mut Key<'_>);
+    fn prefetch_other(&self, key: &mut Key<'_>);
+    fn prefetch_item(&self, key: &Key<'_>);
     fn execute(&mut self, key: &Key<'_>, is_set: bool, operation: Operation) -> bool;
 }
 
-/// Runs operations through the three stages, eight at a time.
+/// Runs operations through the stages, eight at a time.
 #[inline]
 fn pipeline(stages: &mut impl Stages, secret: &Secret, stream: &Stream, from: usize, count: usize) -> u64 {
     let nothing = Key::new(secret, b"");
@@ -176,7 +179,8 @@ fn pipeline(stages: &mut impl Stages, secret: &Secret, stream: &Stream, from: us
                 stages.prefetch(&mut key);
             }
             ring[group % GROUPS][lane] = key;
-            stages.prefetch_item(&mut ring[group.wrapping_sub(AHEAD / 2) % GROUPS][lane]);
+            stages.prefetch_other(&mut ring[group.wrapping_sub(AHEAD - OTHER_AHEAD) % GROUPS][lane]);
+            stages.prefetch_item(&ring[group.wrapping_sub(AHEAD - ITEM_AHEAD) % GROUPS][lane]);
             if let Some(sets) = executed {
                 done += u64::from(stages.execute(&ring[(group - AHEAD) % GROUPS][lane], sets[lane], operation));
             }
@@ -192,7 +196,12 @@ impl Stages for Owner<'_> {
     }
 
     #[inline(always)]
-    fn prefetch_item(&self, key: &mut Key<'_>) {
+    fn prefetch_other(&self, key: &mut Key<'_>) {
+        self.table.prefetch_other(key);
+    }
+
+    #[inline(always)]
+    fn prefetch_item(&self, key: &Key<'_>) {
         self.table.prefetch_item(key);
     }
 
@@ -217,7 +226,12 @@ impl Stages for Reader<'_> {
     }
 
     #[inline(always)]
-    fn prefetch_item(&self, key: &mut Key<'_>) {
+    fn prefetch_other(&self, key: &mut Key<'_>) {
+        self.reader.prefetch_other(key);
+    }
+
+    #[inline(always)]
+    fn prefetch_item(&self, key: &Key<'_>) {
         self.reader.prefetch_item(key);
     }
 

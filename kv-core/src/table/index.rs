@@ -23,6 +23,9 @@ use super::words::{LINE_WORDS, Words};
 use crate::hash::{Key, Placement, Secret};
 use crate::sync::{AtomicU64, Ordering, fence};
 
+/// The most words of an item that are fetched ahead; the hardware notices that what follows is read in order.
+const FETCHED_WORDS_MAX: usize = 32 * LINE_WORDS;
+
 /// The index for who looks up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Index<'m> {
@@ -104,12 +107,25 @@ impl<'m> Index<'m> {
         Some((line, 2 * pair_of_words(line, load_state(line), word)?))
     }
 
-    /// The item of a key, expired or not, wherever it is.
+    /// The item of a key, expired or not, wherever it is. The bucket that was fetched for it comes first: whether that is
+    /// the home or the other one cannot be predicted, so that nobody asks as long as the key is found.
+    #[inline]
     pub(super) fn find(&self, key: &Key<'_>) -> Option<Found> {
         let home = self.home(key.placement());
+        let at_aim = self.buckets.get(key.aim());
+        at_aim
+            .and_then(|line| self.find_in(line, home, Layout::bucket_at(key.aim()), key))
+            .or_else(|| self.find_beside_aim(home, key))
+    }
+
+    /// The same in whichever of both buckets was not fetched for the key.
+    #[inline(never)]
+    fn find_beside_aim(&self, home: usize, key: &Key<'_>) -> Option<Found> {
+        let aim = Layout::bucket_at(key.aim());
         let line = self.line(home)?;
-        self.find_in(line, home, home, key).or_else(|| {
-            let other = self.displaced_to(line, home, key.placement())?;
+        let in_home = if aim == home { None } else { self.find_in(line, home, home, key) };
+        in_home.or_else(|| {
+            let other = self.displaced_to(line, home, key.placement()).filter(|other| *other != aim)?;
             self.find_in(self.line(other)?, home, other, key)
         })
     }
@@ -149,7 +165,7 @@ impl<'m> Index<'m> {
     }
 
     /// The item of a key in the log that one bucket leads to.
-    #[inline(never)]
+    #[inline]
     fn find_in_log(
         &self,
         line: &[AtomicU64; LINE_WORDS],
@@ -164,7 +180,7 @@ impl<'m> Index<'m> {
             let at = Pointer(cell(line, index)).at();
             let header = ItemHeader::from_word(self.words.load(at));
             let item = Item::in_log(at, header);
-            if item.has_key(header, self.words, key.bytes()) {
+            if item.has_key(header, self.words, key) {
                 return Some(Found { home, bucket, cell: index, item });
             }
             matches &= matches - 1;
@@ -180,13 +196,10 @@ impl<'m> Index<'m> {
         self.prefetch_bucket(number);
     }
 
-    /// Looks into the key's home, which should have arrived, for what the look-up will need beside it, and fetches
-    /// that: the other bucket, or the lines of the first item in the log with the right tag. A typical item lies in one
-    /// line or two; what is longer is fetched by the hardware as it is read.
-    ///
-    /// Which of the two buckets it is cannot be predicted, so that it is chosen without a branch.
+    /// Looks into the key's home, which should have arrived, for which of its two buckets has the key, and fetches that
+    /// one. Which it is cannot be predicted, so that it is chosen without a branch.
     #[inline]
-    pub(super) fn prefetch_item(&self, key: &mut Key<'_>) {
+    pub(super) fn prefetch_other(&self, key: &mut Key<'_>) {
         let home = key.aim();
         let Some(line) = self.buckets.get(home) else { return };
         let tag = Tag::of(key.placement());
@@ -196,9 +209,16 @@ impl<'m> Index<'m> {
         let aim = select_unpredictable(is_elsewhere, other, home);
         key.set_aim(aim);
         self.prefetch_bucket(aim);
+    }
+
+    /// Looks into the bucket that was chosen, which should have arrived, for a way into the log, and fetches the first
+    /// item there with the right tag.
+    #[inline]
+    pub(super) fn prefetch_item(&self, key: &Key<'_>) {
+        let Some(line) = self.buckets.get(key.aim()) else { return };
         let state = load_state(line);
         if state.has_pointers() {
-            self.prefetch_log(line, state, tag);
+            self.prefetch_log(line, state, Tag::of(key.placement()));
         }
     }
 
@@ -214,9 +234,9 @@ impl<'m> Index<'m> {
         let matches = pointers_of(line, state, tag);
         if matches != 0 {
             let at = Pointer(cell(line, matches.trailing_zeros() as usize)).at();
-            self.words.prefetch(at);
-            if at % LINE_WORDS + self.layout.item_words_hint > LINE_WORDS {
-                self.words.prefetch(at + LINE_WORDS);
+            let end = at + self.layout.item_words_hint.min(FETCHED_WORDS_MAX);
+            for at in (at - at % LINE_WORDS..end).step_by(LINE_WORDS) {
+                self.words.prefetch(at);
             }
         }
     }
@@ -332,6 +352,16 @@ impl<'m> IndexOwner<'m> {
         self.unmark(bucket, cell);
     }
 
+    /// Puts a complete item, to which nothing leads, over one in the log that has as many words.
+    pub(super) fn replace_in_log(&mut self, found: &Found, complete: usize) {
+        let state = state_of(self.look.words, found.bucket);
+        self.change_by(found.bucket, state, |words| {
+            Layout::replace(words, complete, found.item.at, found.item.shape.words());
+        });
+        // It stays where it is in the log, among older ones, so that a cache needs to know that it was touched.
+        self.mark(found.bucket, found.cell);
+    }
+
     /// Takes the item or pointer out of a place.
     pub(super) fn take(&mut self, bucket: usize, cell: usize) {
         let state = state_of(self.look.words, bucket);
@@ -382,10 +412,20 @@ impl<'m> IndexOwner<'m> {
         words.store(bucket + OVERFLOW_WORD, overflow_of(words, bucket).with_read(cell, was_read).0);
     }
 
-    /// Stores cells of a bucket and then its state; where there are readers, between the two steps of the version. The
-    /// module head of `table` has the argument.
+    /// Stores cells of a bucket and then its state.
     #[inline]
     fn change(&mut self, bucket: usize, state: State, cells: &[(usize, u64)]) {
+        self.change_by(bucket, state, |words| {
+            for &(cell, content) in cells {
+                words.store(bucket + CELLS_WORD + cell, content);
+            }
+        });
+    }
+
+    /// Stores what a bucket has or leads to, and then its state; where there are readers, between the two steps of the
+    /// version. The module head of `table` has the argument.
+    #[inline]
+    fn change_by(&mut self, bucket: usize, state: State, change: impl FnOnce(Words<'_>)) {
         let words = self.look.words;
         let before = state_of(words, bucket);
         let with_readers = self.look.layout.concurrent_read;
@@ -393,9 +433,7 @@ impl<'m> IndexOwner<'m> {
             words.store(bucket, before.next_version().0);
             fence(Ordering::Release);
         }
-        for &(cell, content) in cells {
-            words.store(bucket + CELLS_WORD + cell, content);
-        }
+        change(words);
         let state = if with_readers { state.next_version().next_version() } else { state };
         words.publish(bucket, state.0);
     }

@@ -15,7 +15,8 @@
 //! | 3 | number of all words |
 //! | 4 | placement of the magic's bytes under the secret, to know the secret again |
 //! | 5 | words of a typical item |
-//! | 6, 7 | 0 |
+//! | 6 | the item in the log that is just being replaced where it lies, index of its first word; 0 for none |
+//! | 7 | what replaces it, complete: who finds the memory after a kill copies it there and clears word 6 |
 //!
 //! All words are little-endian numbers when seen as bytes.
 //!
@@ -30,12 +31,13 @@ use super::config::{Mode, TABLE_LEN_MIN, TableConfig, TableError};
 use super::item::{INLINE_LEN_MAX, ITEM_WORDS_MAX, Shape};
 use super::words::{LINE_WORDS, WORD_LEN, Words};
 use crate::hash::{Placement, Secret};
+use crate::sync::{Ordering, fence};
 
 /// "DPUKVTBL" in memory.
 const MAGIC: u64 = u64::from_le_bytes(*b"DPUKVTBL");
 
 /// Raised when anything in the memory changes its place or meaning.
-const LAYOUT_VERSION: u32 = 2;
+const LAYOUT_VERSION: u32 = 3;
 
 const FLAG_CACHE: u64 = 1 << 32;
 const FLAG_CONCURRENT_READ: u64 = 1 << 33;
@@ -119,6 +121,19 @@ impl Layout {
         words.publish(0, MAGIC);
     }
 
+    /// Copies the words of an item over one in the log. At any instant the one or the other is complete, and the header
+    /// says which.
+    pub(super) fn replace(words: Words<'_>, complete: usize, at: usize, count: usize) {
+        words.store(7, complete as u64);
+        words.publish(6, at as u64);
+        // Before the copy.
+        fence(Ordering::Release);
+        for offset in 0..count {
+            words.store(at + offset, words.load(complete + offset));
+        }
+        words.publish(6, 0);
+    }
+
     /// Reads the header of a table that somebody else made.
     ///
     /// # Errors
@@ -169,7 +184,7 @@ impl Layout {
     /// The bucket with a number.
     #[inline]
     pub(super) const fn bucket_at(number: usize) -> usize {
-        HEADER_WORDS + number * LINE_WORDS
+        HEADER_WORDS.wrapping_add(number.wrapping_mul(LINE_WORDS))
     }
 
     /// The bucket whose number and that of this one have a sum, modulo the number of buckets, that the tag chooses. The

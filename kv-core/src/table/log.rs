@@ -59,20 +59,24 @@ impl Log {
         if at + words >= self.end { self.start } else { at + words }
     }
 
-    /// Takes `words` contiguous words at the tail and returns the first, or `None` when there are not enough. What
-    /// they contain is nobody's: no entry of the index leads there.
-    pub(super) fn append(&mut self, memory: Words<'_>, words: usize) -> Option<usize> {
+    /// The first of `words` contiguous words behind the tail, or `None` when there are not enough. What they contain is
+    /// nobody's: no entry of the index leads there.
+    pub(super) const fn vacant(&self, words: usize) -> Option<usize> {
         let need = self.need(words);
         if need > self.free() {
             return None;
         }
-        if need > words {
+        Some(if need > words { self.start } else { self.tail })
+    }
+
+    /// Takes those words into the log.
+    pub(super) fn append(&mut self, memory: Words<'_>, words: usize) -> Option<usize> {
+        let at = self.vacant(words)?;
+        self.used += self.need(words);
+        if at != self.tail {
             memory.store(self.tail, ItemHeader::FILLER.to_word());
-            self.tail = self.start;
         }
-        let at = self.tail;
         self.tail = self.behind(at, words);
-        self.used += need;
         Some(at)
     }
 

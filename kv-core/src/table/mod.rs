@@ -20,7 +20,8 @@
 //!
 //! A store writes where nothing leads and then makes the new item visible with one store of one aligned word, so that
 //! whoever finds the memory, at any instant, finds the old item or the new one. A value of up to 8 bytes is one word and
-//! is replaced in place when its length stays the same. (One exception: `publish` names it.)
+//! is replaced in place when its length stays the same; an item in the log whose successor takes as many words is
+//! replaced where it lies, under a note in the header. (One exception: `publish` names it.)
 //!
 //! What is replaced, deleted or expired stays in the log until the head passes it. In cache mode the head passes what
 //! is in the way of the next item, dead or alive, except that what was read since it was written gets a second chance.
@@ -71,11 +72,12 @@
 //! acquire fence loads each version again (relaxed): it believes what it read only if all are the same. Where a bucket was
 //! fetched for it, a reader looks there first, and believes what it finds under that bucket's version alone. In terms of
 //! the C11 model, which Arm's implements:
-//! * Nothing is torn. Let the reader have read a word that was stored after an odd increment: a cell of this bucket, or a
-//!   word of a log region that was used again. The latter happens only after the pointer to the old item was changed,
-//!   which was a change of a bucket that this reader has read. Either way the release fence after the odd increment lies
-//!   before the store, and the reader's acquire fence behind its load, so that the second load of the version sees the
-//!   increment or a later one, and the reader tries again.
+//! * Nothing is torn. Let the reader have read a word that was stored after an odd increment: a cell of this bucket, a word
+//!   of an item that it leads to and that was replaced where it lies, or a word of a log region that was used again. The
+//!   last happens only after the pointer to the old item was changed, which was a change of a bucket that this reader
+//!   has read. In each case the release fence after the odd increment lies before the store, and the reader's acquire
+//!   fence behind its load, so that the second load of the version sees the increment or a later one, and the reader
+//!   tries again.
 //! * Nothing is missed. An item that moves is visible in the bucket where it goes before it is taken out of the one that
 //!   it leaves. A reader that finds it in neither has read its home after the item left or before it came. In the first
 //!   case the home's version, or the state that it read there, was stored after the item was put into the other bucket

@@ -1,8 +1,8 @@
 //! Fetching the cache lines of later keys while earlier ones are executed.
 //!
-//! Both stages are hints: they note in the key where to look first, change nothing else, and never wait. Let a batch run
-//! through all first stages, then all second stages, then the operations, or keep a distance of ten keys or more between
-//! them.
+//! The three stages are hints: they note in the key where to look first, change nothing else, and never wait. Let a batch
+//! run through all first stages, then all second stages, then all third ones, then the operations, or keep a distance of
+//! about ten keys between them.
 
 use super::Table;
 use crate::hash::Key;
@@ -14,9 +14,15 @@ impl Table<'_> {
         self.look().prefetch(key);
     }
 
-    /// The second stage, once the first line is there: the line or two that the look-up will need beside it, if any.
+    /// The second stage, once that line is there: the key's other bucket, if the home says that it may lie there.
     #[inline]
-    pub fn prefetch_item(&self, key: &mut Key<'_>) {
+    pub fn prefetch_other(&self, key: &mut Key<'_>) {
+        self.look().prefetch_other(key);
+    }
+
+    /// The third stage, once the bucket is there: the lines of the key's item, if that lies in the log.
+    #[inline]
+    pub fn prefetch_item(&self, key: &Key<'_>) {
         self.look().prefetch_item(key);
     }
 }

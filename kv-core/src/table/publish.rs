@@ -3,9 +3,10 @@
 //! The order is what the promises rest on. Whatever can be refused is refused first, so that a refused store changes
 //! nothing that a client can see. Then room is made, which may move the present item or, in a cache, drop it. Then the
 //! new item is written where nothing leads, and one store of one word takes it live and the old one out. The words of
-//! an old item in the log stay as they are until the log's head has passed them. Only an item in a bucket that gets
-//! a value of more than 8 bytes, or of another length, is changed where it is, between the two steps of its
-//! bucket's version: who wants to find such memory after a kill will need a note of what was to be stored.
+//! an old item in the log stay as they are until the log's head has passed them. Where the new item takes as many words
+//! as the old one, it is written where nothing leads all the same, noted in the header, and copied over the old one
+//! between the two steps of the bucket's version. Only an item in a bucket that gets a value of more than 8 bytes, or of
+//! another length, is changed where it is without a note: who wants to find such memory after a kill will need one.
 
 use super::bucket::{Need, Pointer, Tag};
 use super::displace::Place;
@@ -109,6 +110,12 @@ impl Table<'_> {
     fn store_in_log(&mut self, new: &New<'_>, found: Option<Found>, now: Millis) -> SetOutcome {
         let shape = new.shape.in_log();
         let words = shape.words();
+        if let Some(found) = found
+            && found.item.shape.log_words() == words
+            && let Some(complete) = self.log.vacant(words)
+        {
+            return self.replace_in_log(new, &found, complete);
+        }
         let replaced_words = found.map_or(0, |found| found.item.shape.log_words());
         let passed = self.log.passed();
         let has_room = words <= self.layout().item_words_max()
@@ -139,6 +146,16 @@ impl Table<'_> {
         Item { at, shape }.write(self.words(), new.key.bytes(), new.value, new.expiry);
         self.lead_to(at, new.key, place, again);
         self.counts.stored(shape, again.map(|found| found.item.shape));
+        SetOutcome::Stored
+    }
+
+    /// Puts an item over the present one in the log, which has as many words: it needs no room, so that replacing values
+    /// of one size costs the log no cleaning.
+    fn replace_in_log(&mut self, new: &New<'_>, found: &Found, complete: usize) -> SetOutcome {
+        let shape = new.shape.in_log();
+        Item { at: complete, shape }.write(self.words(), new.key.bytes(), new.value, new.expiry);
+        self.index.replace_in_log(found, complete);
+        self.counts.stored(shape, Some(found.item.shape));
         SetOutcome::Stored
     }
 

@@ -122,9 +122,15 @@ impl<'m> TableReader<'m> {
         self.index.prefetch(key);
     }
 
+    /// See [`Table::prefetch_other`].
+    #[inline]
+    pub fn prefetch_other(&self, key: &mut Key<'_>) {
+        self.index.prefetch_other(key);
+    }
+
     /// See [`Table::prefetch_item`].
     #[inline]
-    pub fn prefetch_item(&self, key: &mut Key<'_>) {
+    pub fn prefetch_item(&self, key: &Key<'_>) {
         self.index.prefetch_item(key);
     }
 
@@ -190,7 +196,7 @@ mod tests {
         let reader = TableReader::open(&memory, SECRET).expect("a table of its own kind");
         let mut into = [0; 8];
         reader.prefetch(&mut key(b"name"));
-        reader.prefetch_item(&mut key(b"name"));
+        reader.prefetch_other(&mut key(b"name"));
         assert_eq!(reader.get(&key(b"name"), NOW, &mut into), ReadOutcome::Done(GetOutcome::Found { len: 5 }));
         assert_eq!(&into[..5], b"value");
         assert_eq!(reader.get(&key(b"name"), NOW, &mut into[..2]), ReadOutcome::Done(GetOutcome::TooSmall { len: 5 }));
@@ -203,7 +209,7 @@ mod tests {
         assert_eq!(TableReader::open(half, SECRET).map(|_| ()), Err(TableError::Geometry));
         table.words().store(1, 77);
         let found = TableReader::open(&memory, SECRET).map(|_| ());
-        assert_eq!(found, Err(TableError::LayoutVersion { known: 2, found: 77 }));
+        assert_eq!(found, Err(TableError::LayoutVersion { known: 3, found: 77 }));
         Table::format(&memory, &config(Mode::Store)).expect("64 KiB are enough");
         assert_eq!(TableReader::open(&memory, SECRET).map(|_| ()), Err(TableError::NotConcurrent));
     }
