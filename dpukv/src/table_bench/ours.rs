@@ -93,7 +93,7 @@ impl Ours {
 
     /// The worker that owns a table.
     pub(crate) fn owner<'m>(&self, table: Table<'m>) -> Owner<'m> {
-        Owner { secret: self.secret, table, value: vec![0x5a; self.config.values.len()], into: vec![0; VALUE_LEN_MAX] }
+        Owner { secret: self.secret, table, value: vec![0x5a; self.config.values.len()], into: [0; VALUE_LEN_MAX] }
     }
 
     /// Times single stores, each by the CPU time of this thread, which no other program can stretch: SETs of keys that are
@@ -126,7 +126,7 @@ impl Ours {
 
     /// A worker that only reads beside the owner; SETs become GETs.
     pub(crate) fn reader<'m>(&self, reader: TableReader<'m>) -> Reader<'m> {
-        Reader { secret: self.secret, reader, into: vec![0; VALUE_LEN_MAX] }
+        Reader { secret: self.secret, reader, into: [0; VALUE_LEN_MAX] }
     }
 
     /// Mean lines that a look-up of a stream's keys reads.
@@ -142,14 +142,14 @@ pub(crate) struct Owner<'m> {
     secret: Secret,
     table: Table<'m>,
     value: Vec<u8>,
-    into: Vec<u8>,
+    into: [u8; VALUE_LEN_MAX],
 }
 
 /// A reader on another core.
 pub(crate) struct Reader<'m> {
     secret: Secret,
     reader: TableReader<'m>,
-    into: Vec<u8>,
+    into: [u8; VALUE_LEN_MAX],
 }
 
 /// What a pipeline needs of a table or of its reader.
@@ -163,21 +163,18 @@ trait Stages {
 /// Runs operations through the stages, eight at a time.
 #[inline]
 fn pipeline(stages: &mut impl Stages, secret: &Secret, stream: &Stream, from: usize, count: usize) -> u64 {
-    let nothing = Key::new(secret, b"");
-    let mut ring = [[nothing; KEY_LANES]; GROUPS];
+    let mut ring = [[Key::new(secret, b""); KEY_LANES]; GROUPS];
     let groups = count / KEY_LANES;
     let operation = stream.operation();
-    let mut names = stream.names(from, count);
     let (sets, _) = stream.sets()[from..from + count].as_chunks::<KEY_LANES>();
     let mut done = 0;
     for group in 0..groups + AHEAD {
-        let names = core::array::from_fn(|_| names.next().unwrap_or_default());
+        // Behind the end it fetches the last ones again.
+        let names = stream.group(from + group.min(groups - 1) * KEY_LANES);
         let lanes = KeyLanes::new(secret, &names);
         let executed = group.checked_sub(AHEAD).map(|group| &sets[group]);
         for (lane, mut key) in lanes.keys().enumerate() {
-            if group < groups {
-                stages.prefetch(&mut key);
-            }
+            stages.prefetch(&mut key);
             ring[group % GROUPS][lane] = key;
             stages.prefetch_other(&mut ring[group.wrapping_sub(AHEAD - OTHER_AHEAD) % GROUPS][lane]);
             stages.prefetch_item(&ring[group.wrapping_sub(AHEAD - ITEM_AHEAD) % GROUPS][lane]);

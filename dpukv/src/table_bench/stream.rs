@@ -91,10 +91,15 @@ impl Stream {
         &self.names[from..from + self.name_len]
     }
 
-    /// The keys of operations that follow each other.
+    /// The keys of so many operations that follow each other.
     #[inline]
-    pub(crate) fn names(&self, from: usize, count: usize) -> impl Iterator<Item = &[u8]> {
-        self.names[self.name_len * from..self.name_len * (from + count)].chunks_exact(self.name_len)
+    pub(crate) fn group<const COUNT: usize>(&self, from: usize) -> [&[u8]; COUNT] {
+        let mut rest = &self.names[self.name_len * from..self.name_len * (from + COUNT)];
+        [(); COUNT].map(|()| {
+            let (name, others) = rest.split_at(self.name_len);
+            rest = others;
+            name
+        })
     }
 
     /// Which operations are SETs.

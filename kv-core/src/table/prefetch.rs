@@ -23,6 +23,8 @@ impl Table<'_> {
     /// The third stage, once the bucket is there: the lines of the key's item, if that lies in the log.
     #[inline]
     pub fn prefetch_item(&self, key: &Key<'_>) {
-        self.look().prefetch_item(key);
+        if self.log.used() != 0 {
+            self.look().prefetch_item(key);
+        }
     }
 }
