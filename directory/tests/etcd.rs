@@ -1,0 +1,217 @@
+//! Registrations in a real etcd, by both of its APIs; `ci/etcd.sh` runs them. Leases run out in real time.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use directory::{Directory, Endpoint, Entry, Follower, Held, Registrar, RegistrarConfig, Servers, Source};
+use qp_wire::net::MacAddr;
+use tempfile::TempDir;
+
+/// Etcd grants no less.
+const TTL: Duration = Duration::from_secs(2);
+const REFRESH: Duration = Duration::from_millis(200);
+/// How long to look again after a look in vain.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// An etcd with one member, and its data.
+struct Etcd {
+    process: Child,
+    data: TempDir,
+    ports: [u16; 2],
+}
+
+impl Etcd {
+    fn start() -> Self {
+        let ports = [(); 2].map(|()| free_port());
+        let data = tempfile::tempdir().expect("a folder");
+        let process = spawn(data.path(), ports);
+        let etcd = Self { process, data, ports };
+        etcd.wait();
+        etcd
+    }
+
+    fn source(&self, scheme: &str) -> Source {
+        format!("{scheme}://127.0.0.1:{}", self.ports[0]).parse().expect("a source")
+    }
+
+    /// Waits until it answers for both of its APIs.
+    fn wait(&self) {
+        for scheme in ["http", "etcd"] {
+            let directory = Directory::new(&self.source(scheme));
+            until(|| directory.servers().ok());
+        }
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().expect("a process");
+        self.process.wait().expect("a process");
+    }
+
+    fn start_again(&mut self) {
+        self.process = spawn(self.data.path(), self.ports);
+        self.wait();
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr()).expect("a port").port()
+}
+
+fn spawn(data: &Path, [clients, peers]: [u16; 2]) -> Child {
+    let (clients, peers) = (format!("http://127.0.0.1:{clients}"), format!("http://127.0.0.1:{peers}"));
+    let log = File::create(data.join("log")).expect("a log");
+    Command::new("etcd")
+        .args(["--enable-v2", "--name", "only", "--initial-cluster", &format!("only={peers}")])
+        .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
+        .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
+        .arg("--data-dir")
+        .arg(data.join("data"))
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("an etcd in the path")
+}
+
+fn until<T>(mut done: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(done) = done() {
+            return done;
+        }
+        assert!(Instant::now() < deadline, "it did not happen");
+        thread::sleep(PAUSE);
+    }
+}
+
+fn entry(udp_port: u16) -> Entry {
+    let endpoint = Endpoint { owner: 0, mac: MacAddr([0; 6]), ipv4: Ipv4Addr::LOCALHOST, udp_port };
+    Entry { concurrent_read: true, concurrent_write: false, partitions: vec![0; 256], endpoints: vec![endpoint; 32] }
+}
+
+fn registrar(source: &Source, name: &str) -> Registrar {
+    let config = RegistrarConfig { source: source.clone(), name: name.to_owned(), ttl: TTL, refresh: REFRESH };
+    Registrar::start(config).expect("a thread")
+}
+
+/// Waits until these servers are registered and no others.
+fn wait_for(directory: &Directory, expected: &[(&str, u16)]) {
+    let expected: Servers = expected.iter().map(|(name, port)| ((*name).to_owned(), entry(*port))).collect();
+    until(|| directory.servers().ok().filter(|servers| *servers == expected));
+}
+
+/// A server is there while it refreshes and gone at once when it stops.
+fn check_life(scheme: &str) {
+    let etcd = Etcd::start();
+    let source = etcd.source(scheme);
+    let directory = Directory::new(&source);
+    assert_eq!(directory.servers().expect("an empty list"), Servers::new());
+    let (b, a) = (registrar(&source, "b-7600"), registrar(&source, "a-7600"));
+    a.publish(&entry(1));
+    b.publish(&entry(2));
+    wait_for(&directory, &[("a-7600", 1), ("b-7600", 2)]);
+    b.publish(&entry(3));
+    wait_for(&directory, &[("a-7600", 1), ("b-7600", 3)]);
+    let lives = Instant::now() + 2 * TTL;
+    while Instant::now() < lives {
+        assert_eq!(directory.servers().expect("a list").len(), 2, "a server that refreshes stays");
+        thread::sleep(PAUSE);
+    }
+    drop(a);
+    assert_eq!(directory.servers().expect("a list").len(), 1, "a server that stops is gone at once");
+    b.lapse();
+    wait_for(&directory, &[]);
+    b.publish(&entry(4));
+    wait_for(&directory, &[("b-7600", 4)]);
+}
+
+/// Registrations and lists outlast the directory.
+fn check_restart(scheme: &str) {
+    let mut etcd = Etcd::start();
+    let source = etcd.source(scheme);
+    let directory = Directory::new(&source);
+    let a = registrar(&source, "a-7600");
+    a.publish(&entry(1));
+    wait_for(&directory, &[("a-7600", 1)]);
+    let mut follower =
+        Follower::start(Directory::new(&source), directory.servers().expect("a list"), REFRESH).expect("a thread");
+    etcd.kill();
+    until(|| directory.servers().err());
+    a.publish(&entry(2));
+    etcd.start_again();
+    wait_for(&directory, &[("a-7600", 2)]);
+    let changed = until(|| follower.changed());
+    assert_eq!(changed["a-7600"], entry(2));
+}
+
+/// What is registered by nobody any more goes by itself.
+fn check_expiry(scheme: &str) {
+    let etcd = Etcd::start();
+    let directory = Directory::new(&etcd.source(scheme));
+    let mut held = Held::default();
+    directory.register(&mut held, "a-7600", &entry(1).to_json(), TTL).expect("a registration");
+    wait_for(&directory, &[("a-7600", 1)]);
+    wait_for(&directory, &[]);
+    directory.register(&mut held, "a-7600", &entry(2).to_json(), TTL).expect("a registration after the first is gone");
+    wait_for(&directory, &[("a-7600", 2)]);
+    directory.remove(&mut held, "a-7600").expect("a removal");
+    directory.remove(&mut held, "a-7600").expect("what is gone is removed already");
+    wait_for(&directory, &[]);
+}
+
+#[test]
+#[ignore = "needs an etcd, and seconds"]
+fn a_server_lives_in_v2_as_long_as_it_refreshes() {
+    check_life("http");
+}
+
+#[test]
+#[ignore = "needs an etcd, and seconds"]
+fn a_server_lives_in_v3_as_long_as_it_refreshes() {
+    check_life("etcd");
+}
+
+#[test]
+#[ignore = "needs an etcd, and seconds"]
+fn a_restart_of_the_directory_is_outlasted_in_v2() {
+    check_restart("http");
+}
+
+#[test]
+#[ignore = "needs an etcd, and seconds"]
+fn a_restart_of_the_directory_is_outlasted_in_v3() {
+    check_restart("etcd");
+}
+
+#[test]
+#[ignore = "needs an etcd, and seconds"]
+fn who_is_killed_leaves_v2_by_its_time_to_live() {
+    check_expiry("http");
+}
+
+#[test]
+#[ignore = "needs an etcd, and seconds"]
+fn who_is_killed_leaves_v3_by_its_lease() {
+    check_expiry("etcd");
+}
+
+#[test]
+#[ignore = "needs an etcd, and seconds"]
+fn what_is_no_entry_is_named_by_both() {
+    let etcd = Etcd::start();
+    for scheme in ["http", "etcd"] {
+        let directory = Directory::new(&etcd.source(scheme));
+        directory.register(&mut Held::default(), "a-7600", "{}", TTL).expect("etcd takes any text");
+        let shown = directory.servers().expect_err("no entry").to_string();
+        assert!(shown.starts_with("server a-7600: ") && shown.contains("missing field"), "{shown}");
+    }
+}
