@@ -3,7 +3,7 @@
 //! Ports and engines are opened on the thread that uses them. A core that cannot open what it needs says so and ends;
 //! then the whole side does not start.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
@@ -14,7 +14,7 @@ use kv_core::framed::Framed;
 use kv_core::partition::Store;
 use kv_core::port::PacketPort;
 use kv_core::ring::{QueuePairGeometry, ResponseWay};
-use qp_wire::net::Local;
+use qp_wire::net::{Local, MacAddr};
 use tracing::warn;
 
 use super::ends::Place;
@@ -37,6 +37,8 @@ pub(super) struct Shared<'a> {
     pub(super) side: Side,
     pub(super) clock: MonotonicClock,
     pub(super) idle: IdlePolicy,
+    /// The address that clients send to.
+    pub(super) address: Ipv4Addr,
     pub(super) policy: Policy,
     pub(super) flush: FlushPolicy,
     pub(super) buffers: usize,
@@ -85,7 +87,7 @@ pub(super) enum WayIn {
 pub(super) struct Opened {
     pub(super) id: CoreId,
     /// Where its port receives, if it has one.
-    pub(super) port: Option<SocketAddr>,
+    pub(super) port: Option<Local>,
 }
 
 impl Core<'_, '_> {
@@ -110,25 +112,24 @@ impl Core<'_, '_> {
             None => self.run_without_port(),
             Some(WayIn::Socket(bind)) => {
                 let port = shared.open_socket(id, bind)?;
-                let address = port.local_addr();
+                let local = Local { mac: MacAddr([0; 6]), ipv4: shared.address, port: port.local_addr().port() };
                 let sleeper = match &self.region {
                     Some(region) => Sleeper::for_both(&port, Arc::clone(region)),
                     None => Sleeper::for_packets(&port),
                 };
-                self.run_with_port(port, sleeper.map_err(|cause| RunError::Thread { core: id, cause })?, address);
+                self.run_with_port(port, sleeper.map_err(|cause| RunError::Thread { core: id, cause })?, local);
             }
             Some(WayIn::Device(port, local)) => {
                 // It outlives the engine, which has DPDK's frames.
                 let _registration = dpdk::register_thread();
                 let sleeper = Sleeper::polled(self.region.clone());
-                let address = SocketAddr::from((local.ipv4, local.port));
-                self.run_with_port(Framed::new(port, local, shared.clock.rate()), sleeper, address);
+                self.run_with_port(Framed::new(port, local, shared.clock.rate()), sleeper, local);
             }
         }
         Ok(())
     }
 
-    fn run_with_port<P: PacketPort>(self, port: P, sleeper: Sleeper, address: SocketAddr) {
+    fn run_with_port<P: PacketPort>(self, port: P, sleeper: Sleeper, local: Local) {
         let Self { shared, id, role, store, region, .. } = self;
         let (policy, rate) = (shared.policy.clone(), shared.clock.rate());
         let start = Start { shared, id, mailbox: self.mailbox, counters: self.counters, opened: self.opened };
@@ -136,11 +137,11 @@ impl Core<'_, '_> {
             (Role::Communicate(_), Some(region)) => {
                 let opener = opener(shared, self.places, region);
                 let engine = Communicate::new(port, policy, shared.flush, rate);
-                start.run(&mut *Box::new(CommunicateCore { engine, opener }), sleeper, Some(address));
+                start.run(&mut *Box::new(CommunicateCore { engine, opener }), sleeper, Some(local));
             }
             _ => {
                 let mut core = Box::new(ServeCore { engine: Serve::new(port, store, policy, rate) });
-                start.run(&mut *core, sleeper, Some(address));
+                start.run(&mut *core, sleeper, Some(local));
             }
         }
     }
@@ -184,7 +185,7 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    fn run(&self, member: &mut impl Member, sleeper: Sleeper, port: Option<SocketAddr>) {
+    fn run(&self, member: &mut impl Member, sleeper: Sleeper, port: Option<Local>) {
         self.say_opened(port);
         let surroundings = Surroundings {
             mailbox: self.mailbox,
@@ -198,7 +199,7 @@ impl Start<'_> {
         core_loop::run(member, &surroundings);
     }
 
-    fn say_opened(&self, port: Option<SocketAddr>) {
+    fn say_opened(&self, port: Option<Local>) {
         // Nobody listens any more when another core has failed, and then the stop is on its way.
         let _ = self.opened.send(Ok(Opened { id: self.id, port }));
     }

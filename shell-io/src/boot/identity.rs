@@ -81,6 +81,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use kv_core::design::{Design, Topology};
+    use qp_wire::net::MacAddr;
 
     use super::*;
     use crate::control::Agreement;
@@ -91,6 +92,7 @@ mod tests {
         let own = plan.endpoints().filter(|endpoint| endpoint.side == side).map(|endpoint| EndpointAddress {
             core: endpoint.core,
             label: endpoint.label,
+            mac: MacAddr([0; 6]),
             address: Ipv4Addr::LOCALHOST,
             port: 7600 + u16::from(endpoint.label.0),
         });

@@ -26,6 +26,7 @@ use arch::TickRate;
 use kv_core::design::{CoreId, Plan, Side};
 use kv_core::engine::{FlushPolicy, Policy, Prefix, Prefixes};
 use kv_core::partition::Store;
+use qp_wire::net::Local;
 use tracing::info;
 
 use self::birth::Birth;
@@ -112,6 +113,7 @@ pub fn run<C: Boot>(config: &Config<C>, stop: &Arc<AtomicBool>, on_ready: impl F
         side: C::SIDE,
         clock,
         idle: config.idle.policy(),
+        address: config.network.address,
         policy: policy(&config.network),
         flush: flush_policy(config, clock.rate()),
         buffers: config.network.buffers.get() as usize,
@@ -227,9 +229,9 @@ impl<C: Boot> Server<'_, C> {
             // A core that says nothing has panicked.
             let opened = opened.recv().unwrap_or(Err(RunError::Core { core }))?;
             let planned = self.plan.endpoints().find(|endpoint| (endpoint.side, endpoint.core) == (C::SIDE, opened.id));
-            if let (Some(port), Some(planned)) = (opened.port, planned) {
-                let address = self.config.network.address;
-                endpoints.push(EndpointAddress { core: opened.id, label: planned.label, address, port: port.port() });
+            if let (Some(Local { mac, ipv4, port }), Some(planned)) = (opened.port, planned) {
+                let (core, label) = (opened.id, planned.label);
+                endpoints.push(EndpointAddress { core, label, mac, address: ipv4, port });
             }
         }
         endpoints.sort_by_key(|endpoint| endpoint.core);

@@ -23,11 +23,12 @@ use std::net::Ipv4Addr;
 
 use arch::crc32c;
 use kv_core::design::{CORE_COUNT_MAX, CoreId, OwnerLabel, QueuePairId};
+use qp_wire::net::MacAddr;
 
 use super::agreement::{Agreement, Field, Mismatch};
 
 /// Version of this format.
-pub const CONTROL_VERSION: u16 = 1;
+pub const CONTROL_VERSION: u16 = 2;
 
 /// Bytes before the body.
 pub const HEADER_LEN: usize = 24;
@@ -55,9 +56,11 @@ pub struct EndpointAddress {
     pub core: CoreId,
     /// The owner that it stands for.
     pub label: OwnerLabel,
+    /// The station that frames are for; all zero at a kernel's socket, whose clients leave that to the kernel.
+    pub mac: MacAddr,
     /// The address that clients send to.
     pub address: Ipv4Addr,
-    /// The UDP port that clients send to; not 0.
+    /// The UDP port that clients send to; not 0 at a kernel's socket.
     pub port: u16,
 }
 
@@ -276,7 +279,7 @@ fn decode_refusal(body: &mut Reader<'_>) -> Option<Refusal> {
 
 /// ```text
 /// software len u8, software | agreement 14 x u64 | server id u64 | epoch u32
-/// | endpoint count u8, each: core u8, label u8, address 4 bytes, port u16
+/// | endpoint count u8, each: core u8, label u8, MAC 6 bytes, address 4 bytes, port u16
 /// | window count u8, each: queue pair u8, 0 u8, region len u16, offset u64, len u64, region
 /// ```
 fn encode_introduction(introduction: &Introduction, out: &mut Vec<u8>) {
@@ -292,6 +295,7 @@ fn encode_introduction(introduction: &Introduction, out: &mut Vec<u8>) {
     out.push(endpoints.len() as u8);
     for endpoint in endpoints {
         out.extend_from_slice(&[endpoint.core.0, endpoint.label.0]);
+        out.extend_from_slice(&endpoint.mac.0);
         out.extend_from_slice(&endpoint.address.octets());
         out.extend_from_slice(&endpoint.port.to_le_bytes());
     }
@@ -339,11 +343,14 @@ fn decode_introduction(body: &mut Reader<'_>) -> Option<Introduction> {
 
 fn decode_endpoint(body: &mut Reader<'_>) -> Option<EndpointAddress> {
     let [core, label] = body.take()?;
+    let mac = MacAddr(body.take()?);
     let address = Ipv4Addr::from(body.take::<4>()?);
-    let port = body.u16().filter(|port| *port != 0)?;
+    // On MICA2's wire 0 is a port like any other; a kernel has no such port.
+    let port = body.u16().filter(|port| *port != 0 || mac != MacAddr([0; 6]))?;
     (usize::from(core) < CORE_COUNT_MAX).then_some(EndpointAddress {
         core: CoreId(core),
         label: OwnerLabel(label),
+        mac,
         address,
         port,
     })

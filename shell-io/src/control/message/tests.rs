@@ -9,8 +9,20 @@ fn introduction() -> Introduction {
         server_id: 0x1122_3344_5566_7788,
         epoch: 41,
         endpoints: vec![
-            EndpointAddress { core: CoreId(0), label: OwnerLabel(2), address: Ipv4Addr::LOCALHOST, port: 7602 },
-            EndpointAddress { core: CoreId(1), label: OwnerLabel(3), address: Ipv4Addr::new(10, 0, 0, 9), port: 7603 },
+            EndpointAddress {
+                core: CoreId(0),
+                label: OwnerLabel(2),
+                mac: MacAddr([0; 6]),
+                address: Ipv4Addr::LOCALHOST,
+                port: 7602,
+            },
+            EndpointAddress {
+                core: CoreId(1),
+                label: OwnerLabel(3),
+                mac: MacAddr([2, 0, 0, 0, 0, 1]),
+                address: Ipv4Addr::new(10, 0, 0, 9),
+                port: 0,
+            },
         ],
         windows: vec![
             WindowDescriptor { queue_pair: QueuePairId(0), region: b"memory".to_vec(), offset: 64, len: 4096 },
@@ -64,7 +76,7 @@ fn every_message_is_read_as_it_was_written() {
 
 #[test]
 fn the_bytes_of_a_heartbeat_are_these() {
-    let mut expected = b"DKVC\x01\x00\x04\x00\x08\x07\x06\x05\x04\x03\x02\x01\x04\x00\x00\x00".to_vec();
+    let mut expected = b"DKVC\x02\x00\x04\x00\x08\x07\x06\x05\x04\x03\x02\x01\x04\x00\x00\x00".to_vec();
     let sum = crc32c(crc32c(0, &expected), &[5, 0, 0, 0]);
     expected.extend_from_slice(&sum.to_le_bytes());
     expected.extend_from_slice(&[5, 0, 0, 0]);
