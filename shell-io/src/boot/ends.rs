@@ -9,6 +9,7 @@ use kv_core::ring::{self, QueuePairGeometry};
 use tracing::warn;
 
 use super::identity::Directory;
+use super::publication::Publication;
 use crate::control::{Epoch, Introduction, QueuePairEnds, WindowDescriptor, link};
 use crate::counters_file::CountersFile;
 use crate::dma::{SharedWindow, WindowError};
@@ -114,6 +115,8 @@ pub(super) struct Ends<'a> {
     pub(super) regions: &'a [Option<Arc<Region>>],
     pub(super) mailboxes: &'a [Mailbox],
     pub(super) directory: Directory,
+    /// Where clients find the server, if this side sees to it.
+    pub(super) publication: Option<Publication>,
     pub(super) counters: &'a CountersFile,
     /// The last epoch that clients were told of.
     pub(super) epoch: Epoch,
@@ -122,11 +125,14 @@ pub(super) struct Ends<'a> {
 }
 
 impl Ends<'_> {
-    /// Tells every core what to tell clients.
+    /// Tells every core what to tell clients, and publishes the same.
     pub(super) fn identify(&self, peer: Option<&Introduction>) {
         let identity = self.directory.identity(self.epoch, peer);
         for mailbox in self.mailboxes {
             mailbox.send(Order::Identify(Box::new(identity.clone())));
+        }
+        if let Some(publication) = &self.publication {
+            publication.publish(self.directory.entry(peer).as_ref());
         }
     }
 

@@ -72,6 +72,17 @@ pub enum RunError {
         /// What the operating system says.
         cause: io::Error,
     },
+    /// The embedded directory's address is not to be had.
+    #[error("cannot answer look-ups on {address}: {cause}; choose another directory.listen")]
+    Directory {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        cause: io::Error,
+    },
+    /// There is no thread that would register the server.
+    #[error("cannot register the server: {0}")]
+    Registrar(#[source] io::Error),
     /// A packet port is not to be had.
     #[error("core {}: {cause}", core.0)]
     Port {
@@ -117,6 +128,8 @@ impl RunError {
             | Self::Region(_)
             | Self::Counters(_)
             | Self::Listen { .. }
+            | Self::Directory { .. }
+            | Self::Registrar(_)
             | Self::Port { .. }
             | Self::Device(_)
             | Self::Thread { .. }

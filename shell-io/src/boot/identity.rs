@@ -2,6 +2,7 @@
 //!
 //! A side alone knows its own endpoints; once both sides are attached, each tells the same of both.
 
+use directory::Entry;
 use kv_core::design::{OwnerLabel, Plan, Side};
 use kv_core::engine::IdentityBytes;
 use qp_wire::limits::{DATAGRAM_LEN_MAX, KEY_LEN_MAX, VALUE_LEN_MAX};
@@ -22,9 +23,7 @@ pub(super) struct Directory {
 impl Directory {
     /// The encoded identity: of this side alone, or with the other one. Empty where no core could tell it.
     pub(super) fn identity(&self, epoch: Epoch, peer: Option<&Introduction>) -> IdentityBytes {
-        let others = peer.map(|peer| peer.endpoints.as_slice()).unwrap_or_default();
-        let mut addresses: Vec<_> = self.endpoints.iter().chain(others).copied().collect();
-        addresses.sort_by_key(|address| address.label);
+        let addresses = self.addresses(peer);
         let endpoints: Vec<_> = addresses.iter().map(endpoint).collect();
         let owners: Vec<u8> =
             (0..self.plan.topology().partitions).map(|partition| self.plan.label(partition).0).collect();
@@ -45,6 +44,34 @@ impl Directory {
         let len = bytes.resize(identity.encoded_len(), 0).ok().and_then(|()| identity.encode(&mut bytes).ok());
         bytes.truncate(len.unwrap_or_default());
         bytes
+    }
+
+    /// What a directory has of the server: of both sides, once each owner has an endpoint and somebody behind it.
+    pub(super) fn entry(&self, peer: Option<&Introduction>) -> Option<Entry> {
+        let addresses = self.addresses(peer);
+        let endpoint = |address: &EndpointAddress| directory::Endpoint {
+            owner: address.label.0.into(),
+            mac: address.mac,
+            ipv4: address.address,
+            udp_port: address.port,
+        };
+        self.is_complete(&addresses, peer.is_some()).then(|| Entry {
+            concurrent_read: self.plan.concurrent_read(),
+            // Each partition has one owner, who alone writes.
+            concurrent_write: false,
+            partitions: (0..self.plan.topology().partitions)
+                .map(|partition| self.plan.label(partition).0.into())
+                .collect(),
+            endpoints: addresses.iter().map(endpoint).collect(),
+        })
+    }
+
+    /// Endpoints in the order of their labels.
+    fn addresses(&self, peer: Option<&Introduction>) -> Vec<EndpointAddress> {
+        let others = peer.map(|peer| peer.endpoints.as_slice()).unwrap_or_default();
+        let mut addresses: Vec<_> = self.endpoints.iter().chain(others).copied().collect();
+        addresses.sort_by_key(|address| address.label);
+        addresses
     }
 
     /// Changes with the life of each side that holds items: other ids may mean other items.
@@ -160,6 +187,35 @@ mod tests {
             let id = |host: &Directory, dpu: &Directory| host.server_id(Some(&introduction(dpu)));
             assert_eq!(id(&host, &dpu) != id(&new_host, &dpu), with_host, "{design:?}");
             assert_eq!(id(&host, &dpu) != id(&host, &new_dpu), with_dpu, "{design:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_has_what_a_client_of_mica2_needs_to_reach_each_owner() {
+        for design in Design::ALL {
+            let (host, dpu) = (directory(design, Side::Host), directory(design, Side::Dpu));
+            let entry = host.entry(Some(&introduction(&dpu))).expect("an entry");
+            assert_eq!(dpu.entry(Some(&introduction(&host))).as_ref(), Some(&entry), "{design:?}");
+            assert_eq!(Entry::parse(&entry.to_json()).as_ref(), Ok(&entry), "{design:?}");
+            assert_eq!(entry.concurrent_read, host.plan.concurrent_read(), "{design:?}");
+            for (partition, owner) in (0..).zip(&entry.partitions) {
+                // MICA2's client sends to the first endpoint with the owner's label.
+                let first = entry.endpoints.iter().find(|endpoint| endpoint.owner == *owner).expect("an endpoint");
+                let planned = host.plan.endpoints().find(|endpoint| endpoint.label == host.plan.label(partition));
+                let label = planned.expect("an endpoint").label.0;
+                assert_eq!(first.udp_port, 7600 + u16::from(label), "{design:?}, partition {partition}");
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_server_is_not_published() {
+        for design in Design::ALL {
+            for side in [Side::Host, Side::Dpu] {
+                let alone = directory(design, side);
+                let is_whole = matches!((design, side), (Design::CpuOnly, Side::Host) | (Design::DpuOnly, Side::Dpu));
+                assert_eq!(alone.entry(None).is_some(), is_whole, "{design:?} {side:?}");
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod ends;
 mod error;
 mod identity;
 mod members;
+mod publication;
 mod tables;
 mod ways_in;
 
@@ -33,6 +34,7 @@ use self::birth::Birth;
 use self::cores::{Core, Opened, Shared};
 use self::ends::{Ends, Place};
 use self::identity::Directory;
+use self::publication::Publisher;
 use crate::announce::{Ready, side_name};
 use crate::clock::MonotonicClock;
 use crate::config::{self, Config, ConnectSection, ControlSection, ListenSection, NetworkSection, Pin, TableMode};
@@ -107,6 +109,7 @@ pub fn run<C: Boot>(config: &Config<C>, stop: &Arc<AtomicBool>, on_ready: impl F
     let link = Some(config.counters.file.as_path()).filter(|path| !path.as_os_str().is_empty());
     let counters = CountersFile::create(&head, link)?;
     let way = config.control.open()?;
+    let publisher = Publisher::open(config, &plan)?;
     log_start(config, &plan, &memory);
     let mailboxes: Vec<_> = stores.iter().map(|_| Mailbox::default()).collect();
     let shared = Shared {
@@ -121,7 +124,7 @@ pub fn run<C: Boot>(config: &Config<C>, stop: &Arc<AtomicBool>, on_ready: impl F
         patience_ms: config.control.timing().dead_after_ms,
         stop,
     };
-    let server = Server { config, plan, birth, shared, places, regions, mailboxes, counters };
+    let server = Server { config, plan, birth, shared, places, regions, mailboxes, counters, publisher };
     server.serve(stores, way, stop, on_ready)
 }
 
@@ -147,6 +150,7 @@ struct Server<'a, C> {
     regions: Vec<Option<Arc<Region>>>,
     mailboxes: Vec<Mailbox>,
     counters: CountersFile,
+    publisher: Option<Publisher>,
 }
 
 impl<C: Boot> Server<'_, C> {
@@ -262,6 +266,7 @@ impl<C: Boot> Server<'_, C> {
             endpoints: endpoints.clone(),
             windows: Vec::new(),
         };
+        let publication = self.publisher.as_ref().map(|publisher| publisher.begin(&endpoints)).transpose()?;
         let other = if C::SIDE == Side::Host { Side::Dpu } else { Side::Host };
         let directory = Directory {
             plan: self.plan,
@@ -276,6 +281,7 @@ impl<C: Boot> Server<'_, C> {
             regions: &self.regions,
             mailboxes: &self.mailboxes,
             directory,
+            publication,
             counters: &self.counters,
             epoch: self.birth.epoch,
             is_attached: false,

@@ -7,6 +7,7 @@
 mod bounded;
 mod byte_size;
 mod control;
+mod directory;
 mod error;
 mod file;
 mod pin;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use bounded::Bounded;
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use control::{ConnectSection, ControlSection, ListenSection};
+pub use directory::{DirectoryKind, DirectorySection};
 pub use error::{ConfigError, Finding};
 pub use pin::Pin;
 pub use prefix::{Prefix, PrefixError};
@@ -45,6 +47,8 @@ pub struct Config<C> {
     pub port: PortSection,
     /// The items.
     pub table: TableSection,
+    /// Where the server is registered.
+    pub directory: DirectorySection,
     /// How the sides find each other.
     pub control: C,
     /// The threads.
@@ -95,6 +99,7 @@ impl<C: ControlSection> Config<C> {
             &self.table,
             &self.cores,
         )?;
+        self.directory.check(&self.network)?;
         self.control.check()?;
         self.plan.plan()
     }
