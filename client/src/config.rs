@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use directory::Source;
 use qp_wire::limits::REQUEST_COUNT_MAX;
 
 use crate::error::ConfigError;
@@ -19,6 +20,9 @@ pub struct Config {
     /// The address of each server, 1 to 32768 of them. Every client must name the same servers in the same order: the
     /// position in the list decides which keys a server holds.
     pub servers: Vec<SocketAddr>,
+    /// Where the servers are listed, in place of [`servers`](Self::servers); none by default. It is asked again each
+    /// second, and changes of the list are adopted.
+    pub directory: Option<Source>,
     /// Most requests under way, 1 to 65535. 1024 by default: enough to keep a server busy, and few enough for the
     /// socket buffers that a kernel gives without being asked.
     pub window: usize,
@@ -50,6 +54,7 @@ impl Config {
     pub fn new(servers: &[SocketAddr]) -> Self {
         Self {
             servers: servers.to_vec(),
+            directory: None,
             window: 1024,
             requests_per_frame: 32,
             linger: Duration::from_micros(50),
@@ -60,6 +65,11 @@ impl Config {
             resend_after_max: Duration::from_millis(200),
             resend: Resend::default(),
         }
+    }
+
+    /// The default choices for the servers of a directory.
+    pub fn of_directory(source: Source) -> Self {
+        Self { directory: Some(source), ..Self::new(&[]) }
     }
 
     /// Whether every choice is in its range.

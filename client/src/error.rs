@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use directory::DirectoryError;
 use qp_wire::ResultCode;
 use thiserror::Error;
 
@@ -47,6 +48,20 @@ pub enum ConnectError {
     /// A choice is out of its range.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The directory does not tell which servers there are.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The directory lists nobody.
+    #[error("no server is registered in {source_of} within {waited:?}; start one or check the prefix")]
+    NoServer {
+        /// The directory.
+        source_of: String,
+        /// How long it was given.
+        waited: Duration,
+    },
+    /// This machine gave no thread to follow the directory.
+    #[error("no thread to follow the directory")]
+    Thread(#[source] io::Error),
     /// This machine gave no socket, or it failed.
     #[error("no UDP socket to reach {server}")]
     Socket {

@@ -6,9 +6,15 @@
 //! * [`session`] is what both are made of: which request goes where, in which frame, when to send again. It knows no
 //!   socket and reads no clock, so that its tests lose, double and delay frames at will.
 //!
-//! Servers are named by their addresses, and the order of the addresses decides which server holds a key. Everything else
-//! a server tells about itself: its partitions, its endpoints, its limits. When it moves or restarts, the client asks
-//! again and goes on.
+//! Servers are named by their addresses, or by a directory that lists them, and the order of the addresses or names
+//! decides which server holds a key. Everything else a server tells about itself: its partitions, its endpoints, its
+//! limits. When it moves or restarts, the client asks again and goes on.
+//!
+//! A directory's list may change, and then the keys of all servers are divided anew: most of them belong to another server
+//! afterwards, which does not have them. Nothing is copied. What was stored under the old list stays where it is until it
+//! is deleted, evicted or expires, and is found again when the old list comes back: a server that leaves and returns makes
+//! values readable that may have been overwritten elsewhere in between. So a directory is for caches, or for a set of
+//! servers that changes when people want it to.
 //!
 //! # What is promised
 //!
@@ -25,6 +31,8 @@ mod answer;
 mod client;
 mod config;
 mod error;
+mod fleet;
+mod membership;
 pub mod mica;
 mod moment;
 mod pipeline;
@@ -36,6 +44,7 @@ mod udp;
 pub use answer::{Answer, Outcome};
 pub use client::{Client, CompareAndSet, Remaining};
 pub use config::{Config, Resend};
+pub use directory::{DirectoryError, Source, SourceError};
 pub use error::{ConfigError, ConnectError, RequestError, SubmitError, TooLarge};
 pub use moment::Moment;
 pub use pipeline::Pipeline;

@@ -1,8 +1,6 @@
 //! Many requests under way at once, on one thread.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use qp_wire::limits::DATAGRAM_LEN_MAX;
 use qp_wire::{Operation, native};
@@ -10,16 +8,18 @@ use qp_wire::{Operation, native};
 use crate::answer::Answer;
 use crate::config::Config;
 use crate::error::{ConnectError, SubmitError};
-use crate::moment::{Moment, duration_nanos};
-use crate::session::{Readiness, ServerId, ServerInfo, Session};
+use crate::fleet::{Fleet, Stopwatch};
+use crate::membership::Membership;
+use crate::moment::Moment;
+use crate::session::{Readiness, ServerInfo};
 use crate::statistics::Statistics;
-use crate::udp::{Sent, Sockets, Told};
-
-/// Most datagrams that are received before something else gets its turn.
-const BURST_COUNT_MAX: usize = 64;
+use crate::udp;
 
 /// So often the system has to say that nothing listens before it is believed: a server may be about to open its port.
 const UNREACHABLE_MAX: u32 = 2;
+
+/// How long a change of a directory's list may wait for a pipeline that waits for answers.
+const CHANGE_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Many requests under way to a list of servers, their frames, and the sockets.
 ///
@@ -43,36 +43,49 @@ const UNREACHABLE_MAX: u32 = 2;
 /// ```
 #[derive(Debug)]
 pub struct Pipeline {
-    session: Session,
-    sockets: Sockets,
-    /// The beginning of the session's time.
-    began: Instant,
+    fleet: Fleet,
+    /// Fleets of earlier lists, with requests that have not ended.
+    leaving: Vec<Fleet>,
+    /// What the fleets counted that have left.
+    left: Statistics,
+    membership: Option<Membership>,
+    clock: Stopwatch,
     buf: Box<[u8]>,
 }
 
 impl Pipeline {
-    /// A pipeline to servers that have said who they are. Takes a round trip, or up to [`Config::connect_timeout`].
+    /// A pipeline to servers that have said who they are. Takes a round trip, or up to [`Config::connect_timeout`]; with a
+    /// directory, as long again until a server is listed there.
     ///
     /// # Errors
     /// Every [`ConnectError`]. One server that does not answer is enough: without it, part of the keys would be missing.
     pub fn connect(config: &Config) -> Result<Self, ConnectError> {
+        let (membership, config) = match &config.directory {
+            None => (None, config.clone()),
+            Some(source) => {
+                let (membership, servers) = Membership::join(source, config.connect_timeout)?;
+                (Some(membership), Config { servers, ..config.clone() })
+            }
+        };
         let mut pipeline = Self {
-            session: Session::new(config, RandomState::new().build_hasher().finish())?,
-            sockets: Sockets::open(&config.servers)?,
-            began: Instant::now(),
+            fleet: Fleet::open(&config)?,
+            leaving: Vec::new(),
+            left: Statistics::default(),
+            membership,
+            clock: Stopwatch::start(),
             // One byte more than the longest frame, so that a longer one is not taken for it.
             buf: vec![0; DATAGRAM_LEN_MAX + 1].into_boxed_slice(),
         };
-        let deadline = pipeline.now().after(config.connect_timeout);
+        let deadline = pipeline.clock.now().after(config.connect_timeout);
         // Nothing was submitted, so there is nothing to tell.
         let on_answer = &mut |_: Answer<'_>| {};
         loop {
-            pipeline.step(on_answer);
-            let now = pipeline.now();
+            pipeline.fleet.step(pipeline.clock, &mut pipeline.buf, on_answer);
+            let now = pipeline.clock.now();
             if let Some(done) = pipeline.connected(now >= deadline) {
                 return done.map(|()| pipeline);
             }
-            pipeline.wait(now, deadline);
+            pipeline.fleet.wait(now, deadline);
         }
     }
 
@@ -83,17 +96,18 @@ impl Pipeline {
     /// Every [`SubmitError`]. The request was not taken then, and there will be no answer.
     #[inline]
     pub fn submit(&mut self, key: &[u8], operation: Operation<'_>, tag: u64) -> Result<(), SubmitError> {
-        let now = self.now();
-        let submitted = self.session.submit(now, key, operation, tag);
-        self.send();
+        if !self.leaving.is_empty() && self.window_room() == 0 {
+            return Err(SubmitError::Full);
+        }
+        let submitted = self.fleet.session.submit(self.clock.now(), key, operation, tag);
+        self.fleet.send(self.clock);
         submitted
     }
 
     /// Sends the requests that wait for company.
     pub fn flush(&mut self) {
-        let now = self.now();
-        self.session.flush(now);
-        self.send();
+        self.fleet.session.flush(self.clock.now());
+        self.fleet.send(self.clock);
     }
 
     /// Receives answers, sends what is due again and what waits, and tells the ends of requests to `on_answer`. Waits
@@ -104,19 +118,20 @@ impl Pipeline {
     where
         F: FnMut(Answer<'_>),
     {
-        let outstanding = self.session.outstanding();
+        let outstanding = self.outstanding();
         let mut deadline = None;
         loop {
+            self.adopt_changes();
             self.step(on_answer);
-            let told = outstanding - self.session.outstanding();
-            let now = self.now();
+            let told = outstanding - self.outstanding();
+            let now = self.clock.now();
             if told > 0 {
-                self.session.flush_lingering(now);
-                self.send();
+                self.fleet.session.flush_lingering(now);
+                self.fleet.send(self.clock);
                 return told;
             }
-            self.session.flush(now);
-            self.send();
+            self.fleet.session.flush(now);
+            self.fleet.send(self.clock);
             let deadline = *deadline.get_or_insert_with(|| now.after(wait));
             if now >= deadline {
                 return 0;
@@ -126,28 +141,33 @@ impl Pipeline {
     }
 
     /// How many requests have not ended.
-    pub const fn outstanding(&self) -> usize {
-        self.session.outstanding()
+    pub fn outstanding(&self) -> usize {
+        let leaving: usize = self.leaving.iter().map(|fleet| fleet.session.outstanding()).sum();
+        self.fleet.session.outstanding() + leaving
     }
 
     /// How many requests [`submit`](Self::submit) would take now.
-    pub const fn window_room(&self) -> usize {
-        self.session.window_room()
+    pub fn window_room(&self) -> usize {
+        self.config().window.saturating_sub(self.outstanding())
     }
 
     /// What was counted so far.
-    pub const fn statistics(&self) -> &Statistics {
-        self.session.statistics()
+    pub fn statistics(&self) -> Statistics {
+        let mut sum = self.left;
+        for fleet in std::iter::once(&self.fleet).chain(&self.leaving) {
+            sum.add(fleet.session.statistics());
+        }
+        sum
     }
 
     /// What the servers said about themselves, in their order.
     pub fn servers(&self) -> impl Iterator<Item = &ServerInfo> + '_ {
-        self.session.servers()
+        self.fleet.session.servers()
     }
 
-    /// What it was made with.
+    /// What it was made with; of a directory, with the servers that are listed now.
     pub const fn config(&self) -> &Config {
-        self.session.config()
+        self.fleet.session.config()
     }
 
     /// The version of a server that was replaced by one of another version.
@@ -156,11 +176,23 @@ impl Pipeline {
             Readiness::Foreign { theirs } => Some((index, theirs)),
             _ => None,
         };
-        self.session.readiness().enumerate().find_map(foreign)
+        self.fleet.session.readiness().enumerate().find_map(foreign)
     }
 
-    fn now(&self) -> Moment {
-        Moment::from_nanos(duration_nanos(self.began.elapsed()))
+    /// Sends what is submitted from now on to the servers that are listed now, if the list has changed.
+    fn adopt_changes(&mut self) {
+        let Some(servers) = self.membership.as_mut().and_then(Membership::changed) else { return };
+        if servers == self.config().servers {
+            return;
+        }
+        let config = Config { servers, ..self.config().clone() };
+        // Without sockets for the new servers the old ones are all there is, and the next change is another chance.
+        let Ok(fleet) = Fleet::open(&config) else { return };
+        self.left.server_lists += 1;
+        let now = self.clock.now();
+        let mut before = std::mem::replace(&mut self.fleet, fleet);
+        before.session.flush(now);
+        self.leaving.push(before);
     }
 
     /// Receives, does what is due, and sends.
@@ -168,61 +200,41 @@ impl Pipeline {
     where
         F: FnMut(Answer<'_>),
     {
-        for _ in 0..BURST_COUNT_MAX {
-            let Some((source, len)) = self.sockets.receive(&mut self.buf) else { break };
-            let now = self.now();
-            self.session.receive(now, source, &self.buf[..len], on_answer);
-        }
-        if self.session.is_asking() {
-            self.receive_identities(on_answer);
-        }
-        self.session.turn(self.now(), on_answer);
-        self.send();
-    }
-
-    fn receive_identities<F>(&mut self, on_answer: &mut F)
-    where
-        F: FnMut(Answer<'_>),
-    {
-        for index in 0..self.session.config().servers.len() {
-            // At most 32768 servers, so the number fits.
-            let id = ServerId(index as u16);
-            match self.sockets.receive_from_server(id, &mut self.buf) {
-                Told::Nothing => {}
-                Told::Unreachable => self.session.unreachable(id),
-                Told::Datagram(len) => {
-                    let now = self.now();
-                    self.session.receive_identity(now, id, &self.buf[..len], on_answer);
-                }
+        let Self { fleet, leaving, left, clock, buf, .. } = self;
+        fleet.step(*clock, buf, on_answer);
+        leaving.retain_mut(|fleet| {
+            fleet.step(*clock, buf, on_answer);
+            let is_over = fleet.session.outstanding() == 0;
+            if is_over {
+                left.add(fleet.session.statistics());
             }
-        }
-    }
-
-    /// Sends what is ready, until a socket is full.
-    fn send(&mut self) {
-        while self.session.has_departure() {
-            let now = self.now();
-            let Some(departure) = self.session.departure(now) else { return };
-            match self.sockets.send(&departure) {
-                Sent::Yes => self.session.departed(now),
-                Sent::Failed => self.session.lost(now),
-                Sent::Blocked => return,
-            }
-        }
+            !is_over
+        });
     }
 
     /// Waits until something arrives or is due.
     fn wait(&self, now: Moment, deadline: Moment) {
-        let until = deadline.min(self.session.next_turn());
-        // What is ready and was not sent found a socket full.
-        self.sockets.wait(until.since(now), self.session.is_asking(), self.session.has_departure());
+        let deadline = match self.membership {
+            Some(_) => deadline.min(now.after(CHANGE_WAIT_MAX)),
+            None => deadline,
+        };
+        if self.leaving.is_empty() {
+            return self.fleet.wait(now, deadline);
+        }
+        let mut sockets = Vec::new();
+        let mut until = deadline;
+        for fleet in std::iter::once(&self.fleet).chain(&self.leaving) {
+            until = until.min(fleet.session.next_turn());
+            fleet.watch(&mut sockets);
+        }
+        udp::wait_for(&mut sockets, until.since(now));
     }
 
     /// Whether all servers are ready, or why they will not be. `is_late` says that the time to connect is over.
     fn connected(&self, is_late: bool) -> Option<Result<(), ConnectError>> {
-        let config = self.session.config();
+        let config = self.config();
         let mut all_ready = true;
-        for (&server, readiness) in config.servers.iter().zip(self.session.readiness()) {
+        for (&server, readiness) in config.servers.iter().zip(self.fleet.session.readiness()) {
             let error = match readiness {
                 Readiness::Ready => continue,
                 Readiness::Foreign { theirs } => ConnectError::Version { server, theirs, ours: native::VERSION },

@@ -30,4 +30,26 @@ pub struct Statistics {
     pub identities: u64,
     /// Errors of this machine's sockets while sending; what they concern is sent again.
     pub socket_errors: u64,
+    /// How often a directory's list of servers has changed.
+    pub server_lists: u64,
+}
+
+impl Statistics {
+    /// Adds what another session has counted.
+    pub(crate) const fn add(&mut self, other: &Self) {
+        self.frames_sent += other.frames_sent;
+        self.frames_resent += other.frames_resent;
+        self.requests_sent += other.requests_sent;
+        self.bytes_sent += other.bytes_sent;
+        self.frames_received += other.frames_received;
+        self.bytes_received += other.bytes_received;
+        self.duplicates += other.duplicates;
+        self.malformed += other.malformed;
+        self.refusals += other.refusals;
+        self.timed_out += other.timed_out;
+        self.unknown += other.unknown;
+        self.identities += other.identities;
+        self.socket_errors += other.socket_errors;
+        self.server_lists += other.server_lists;
+    }
 }

@@ -116,14 +116,22 @@ impl Sockets {
             // The usual case, which comes often and needs no list.
             return wait_for(&mut [PollFd::new(&self.v4, flags)], wait);
         }
-        let servers = if with_servers { self.servers.as_slice() } else { &[] };
-        let sockets = std::iter::once(&self.v4).chain(&self.v6).chain(servers);
-        let mut sockets: Vec<PollFd<'_>> = sockets.map(|socket| PollFd::new(socket, flags)).collect();
+        let mut sockets = Vec::new();
+        self.watch(with_servers, is_blocked, &mut sockets);
         wait_for(&mut sockets, wait);
+    }
+
+    /// Adds the sockets that [`wait`](Self::wait) would look at.
+    pub(crate) fn watch<'s>(&'s self, with_servers: bool, is_blocked: bool, sockets: &mut Vec<PollFd<'s>>) {
+        let flags = if is_blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let servers = if with_servers { self.servers.as_slice() } else { &[] };
+        let all = std::iter::once(&self.v4).chain(&self.v6).chain(servers);
+        sockets.extend(all.map(|socket| PollFd::new(socket, flags)));
     }
 }
 
-fn wait_for(sockets: &mut [PollFd<'_>], wait: Duration) {
+/// Waits until one of the sockets is ready, for `wait` at most.
+pub(crate) fn wait_for(sockets: &mut [PollFd<'_>], wait: Duration) {
     let timeout = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
     // Whatever goes wrong, the caller looks at the sockets and at the time next.
     let _ = poll(sockets, Some(&timeout));

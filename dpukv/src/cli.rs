@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use client::{Config, Source};
 
 use crate::command::{bench, delete, demo, doctor, exists, get, incr, set, side};
 use crate::duration;
@@ -33,9 +34,25 @@ pub(crate) struct Shared {
     )]
     pub(crate) servers: Vec<SocketAddr>,
 
+    /// Directory that lists the servers, in place of --server: http://HOST:PORT (an embedded one, or an etcd by its v2
+    /// API), etcd://HOST:PORT (an etcd by its v3 API), either with a prefix such as /mica behind it, or file:PATH
+    #[arg(long, value_name = "URL", env = "DPUKV_DIRECTORY", conflicts_with = "servers", global = true)]
+    pub(crate) directory: Option<Source>,
+
     /// How long to wait for an answer, all attempts together, such as 500ms or 2s
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5s", global = true)]
     pub(crate) timeout: Duration,
+}
+
+impl Shared {
+    /// A client's choices, for the servers that were named.
+    pub(crate) fn config(&self) -> Config {
+        let config = Config { timeout: self.timeout, ..Config::new(&self.servers) };
+        match &self.directory {
+            Some(source) => Config { servers: Vec::new(), directory: Some(source.clone()), ..config },
+            None => config,
+        }
+    }
 }
 
 /// The commands.

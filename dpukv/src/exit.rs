@@ -146,7 +146,7 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Connect(ConnectError::Config(_)) => Exit::Usage,
             Self::Connect(ConnectError::Version { .. }) => Exit::WrongVersion,
-            Self::Connect(ConnectError::Socket { .. }) => Exit::Machine,
+            Self::Connect(ConnectError::Socket { .. } | ConnectError::Thread(_)) => Exit::Machine,
             Self::Connect(_) => Exit::NoServer,
             Self::Request(error) => exit_of_request(error),
             Self::NotFound { .. } | Self::Exists { .. } => Exit::No,

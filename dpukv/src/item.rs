@@ -22,7 +22,7 @@ pub(crate) struct Output {
 /// # Errors
 /// [`Failure::Connect`].
 pub(crate) fn connect(shared: &Shared) -> Result<Client, Failure> {
-    let config = Config { timeout: shared.timeout, connect_timeout: shared.timeout, ..Config::new(&shared.servers) };
+    let config = Config { connect_timeout: shared.timeout, ..shared.config() };
     Ok(Client::with_config(&config)?)
 }
 

@@ -1,116 +1,15 @@
 //! The client library and the command against real servers: two processes, sockets, shared memory.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+mod server;
 
-use client::{Client, Config, RequestError};
+use std::fs;
+use std::process::Command;
+use std::time::Instant;
+
+use client::RequestError;
 use kv_core::design::Design;
 
-const DPUKV: &str = env!("CARGO_BIN_EXE_dpukv");
-
-/// Longer than any client should need, on any machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// One side of a server; killed when dropped.
-struct Side {
-    child: Child,
-}
-
-impl Side {
-    fn start(name: &str, config: &Path) -> Self {
-        let mut child = Command::new(DPUKV)
-            .arg(name)
-            .arg("--config")
-            .arg(config)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the command starts");
-        let stdout = child.stdout.take().expect("a pipe");
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        assert!(line.starts_with("ready "), "{name}: {line}");
-        Self { child }
-    }
-}
-
-impl Drop for Side {
-    fn drop(&mut self) {
-        self.child.kill().expect("the process is ours");
-        self.child.wait().expect("the process ends");
-    }
-}
-
-struct Server {
-    place: tempfile::TempDir,
-    address: SocketAddr,
-    sides: [Option<Side>; 2],
-}
-
-const HOST: usize = 0;
-const DPU: usize = 1;
-
-impl Server {
-    fn start(design: Design, table: &str) -> Self {
-        let place = tempfile::tempdir().expect("a directory");
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("an address");
-        let base = free_udp_ports(4);
-        let common = format!(
-            "[plan]\ndesign = \"{}\"\nhost_cores = 2\ndpu_cores = 2\nspare_cores = 1\npartitions = 4\n\
-             [network]\nbase_port = {base}\n[log]\nlevel = \"error\"\n[table]\n{table}\n[control]\n",
-            design.name()
-        );
-        fs::write(place.path().join("dpu.toml"), format!("{common}listen = \"{tcp}\"\n")).expect("written");
-        fs::write(place.path().join("host.toml"), format!("{common}connect = \"{tcp}\"\n")).expect("written");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, base));
-        let mut server = Self { place, address, sides: [None, None] };
-        server.restart(DPU);
-        server.restart(HOST);
-        server
-    }
-
-    fn config(&self, side: usize) -> PathBuf {
-        self.place.path().join(["host.toml", "dpu.toml"][side])
-    }
-
-    /// Kills a side as `kill -9` does, if it runs, and starts it anew.
-    fn restart(&mut self, side: usize) {
-        self.sides[side] = None;
-        self.sides[side] = Some(Side::start(["host", "dpu"][side], &self.config(side)));
-    }
-
-    fn client(&self) -> Client {
-        let mut config = Config::new(&[self.address]);
-        config.connect_timeout = PATIENCE;
-        config.timeout = PATIENCE;
-        Client::with_config(&config).expect("the server answers")
-    }
-
-    fn command(&self, args: &[&str]) -> Output {
-        Command::new(DPUKV)
-            .args(["--server", &self.address.to_string(), "--timeout", "60s"])
-            .args(args)
-            .output()
-            .expect("the command starts")
-    }
-}
-
-/// The first of some UDP ports in a row that were free a moment ago.
-fn free_udp_ports(count: u16) -> u16 {
-    (0..100)
-        .find_map(|_| {
-            let first = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
-            let base = first.local_addr().ok()?.port();
-            let end = base.checked_add(count)?;
-            let others: Result<Vec<_>, _> =
-                (base + 1..end).map(|port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port))).collect();
-            others.ok().map(|_| base)
-        })
-        .expect("some ports in a row are free")
-}
+use self::server::{DPU, DPUKV, HOST, Server};
 
 fn key(len: usize) -> Vec<u8> {
     (0..len).map(|index| index as u8).collect()

@@ -194,7 +194,7 @@ fn doca() -> Finding {
 }
 
 fn server(shared: &Shared) -> Finding {
-    let mut config = Config::new(&shared.servers);
+    let mut config = shared.config();
     config.connect_timeout = config.connect_timeout.min(shared.timeout);
     match Pipeline::connect(&config) {
         Ok(pipeline) => {

@@ -135,10 +135,9 @@ impl Args {
         let gets = self.gets.unwrap_or(1.0);
         share("gets", gets)?;
         at_least_one("threads", self.threads, 256)?;
-        let mut config = Config::new(&shared.servers);
+        let mut config = shared.config();
         config.window = self.window;
         config.requests_per_frame = self.requests_per_frame;
-        config.timeout = shared.timeout;
         Ok(Phase {
             config,
             keys: KeySpace::new(self.keys, self.key_size).map_err(usage)?,
