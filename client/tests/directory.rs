@@ -40,7 +40,12 @@ impl Registry {
     }
 
     fn config(&self) -> Config {
-        Config { connect_timeout: PATIENCE, timeout: PATIENCE, attempts_max: u32::MAX, ..Config::of_directory(self.source.clone()) }
+        Config {
+            connect_timeout: PATIENCE,
+            timeout: PATIENCE,
+            attempts_max: u32::MAX,
+            ..Config::of_directory(self.source.clone())
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
 use std::thread;
 
-use client::{Config, Pipeline};
+use client::Pipeline;
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 

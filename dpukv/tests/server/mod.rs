@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use client::{Client, Config};
 use kv_core::design::Design;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The command.
-pub const DPUKV: &str = env!("CARGO_BIN_EXE_dpukv");
+pub(crate) const DPUKV: &str = env!("CARGO_BIN_EXE_dpukv");
 
 /// Longer than any client should need, on any machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One side of a server; killed when dropped.
 struct Side {
@@ -42,26 +43,27 @@ impl Side {
 
 impl Drop for Side {
     fn drop(&mut self) {
-        self.child.kill().expect("the process is ours");
-        self.child.wait().expect("the process ends");
+        // It may have been stopped already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 /// A server of a host and a DPU, and their configuration.
-pub struct Server {
+pub(crate) struct Server {
     place: tempfile::TempDir,
     address: SocketAddr,
     sides: [Option<Side>; 2],
 }
 
 /// The number of the host side.
-pub const HOST: usize = 0;
+pub(crate) const HOST: usize = 0;
 /// The number of the DPU side.
-pub const DPU: usize = 1;
+pub(crate) const DPU: usize = 1;
 
 impl Server {
     /// Starts both sides. `table` is what stands in `[table]`, and behind it may be further sections.
-    pub fn start(design: Design, table: &str) -> Self {
+    pub(crate) fn start(design: Design, table: &str) -> Self {
         let place = tempfile::tempdir().expect("a directory");
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("an address");
         let base = free_udp_ports(4);
@@ -83,14 +85,35 @@ impl Server {
         self.place.path().join(["host.toml", "dpu.toml"][side])
     }
 
-    /// Kills a side as `kill -9` does, if it runs, and starts it anew.
-    pub fn restart(&mut self, side: usize) {
+    /// Kills a side as `kill -9` does.
+    pub(crate) fn kill(&mut self, side: usize) {
         self.sides[side] = None;
+    }
+
+    /// Kills a side as `kill -9` does, if it runs, and starts it anew.
+    pub(crate) fn restart(&mut self, side: usize) {
+        self.kill(side);
         self.sides[side] = Some(Side::start(["host", "dpu"][side], &self.config(side)));
     }
 
+    /// Where its endpoint 0 is; the others have the ports behind it.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Asks both sides to stop and waits until they have.
+    pub(crate) fn stop(self) {
+        for side in self.sides.iter().flatten() {
+            let pid = Pid::from_raw(side.child.id() as i32).expect("a process id");
+            kill_process(pid, Signal::TERM).expect("a process of ours");
+        }
+        for mut side in self.sides.into_iter().flatten() {
+            assert!(side.child.wait().expect("its end").success(), "a clean end");
+        }
+    }
+
     /// A client with patience.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let mut config = Config::new(&[self.address]);
         config.connect_timeout = PATIENCE;
         config.timeout = PATIENCE;
@@ -98,7 +121,7 @@ impl Server {
     }
 
     /// What the command says of this server.
-    pub fn command(&self, args: &[&str]) -> Output {
+    pub(crate) fn command(&self, args: &[&str]) -> Output {
         Command::new(DPUKV)
             .args(["--server", &self.address.to_string(), "--timeout", "60s"])
             .args(args)
