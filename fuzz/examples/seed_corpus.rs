@@ -41,6 +41,7 @@ pub(crate) fn seeds() -> io::Result<Seeds> {
     network_scripts(&mut seeds);
     table_scripts(&mut seeds);
     session_scripts(&mut seeds);
+    directory_texts(&mut seeds);
     Ok(seeds)
 }
 
@@ -432,4 +433,28 @@ fn session_scripts(seeds: &mut Seeds) {
         "long_values",
         [&begin(4)[..], &meet(1), &submit(3, 8000), &submit(9, 900), &[13, 2, 2]].concat(),
     );
+}
+
+/// Entries, and what servers and clients of MICA2's say to a directory. The first byte of a request is the length of the
+/// pieces in which it arrives.
+fn directory_texts(seeds: &mut Seeds) {
+    let entry = r#"{"concurrent_read":true,"concurrent_write":false,"partitions":[[0,0],[1,1]],"endpoints":[[0,0,"02:00:00:00:00:01","10.0.0.1",0],[1,1,"02:00:00:00:00:01","10.0.0.1",1]]}"#;
+    seeds.add("directory_entry", "two_endpoints", entry);
+    seeds.add("directory_entry", "with_spaces", entry.replace(',', " , "));
+    let put = |body: &str, more: &str| {
+        let len = body.len();
+        format!("PUT /v2/keys/mica/servers/srv%2D1 HTTP/1.1\r\nHost: h\r\n{more}Content-Length: {len}\r\n\r\n{body}")
+    };
+    let get = "GET /v2/keys/mica/servers/?sorted=true HTTP/1.1\r\nAccept: */*\r\n\r\n";
+    let delete = "DELETE /v2/keys/mica/servers/srv-1 HTTP/1.1\r\nConnection: close\r\n\r\n";
+    let form = put(&format!("value={}&ttl=2", entry.replace('"', "%22")), "Expect: 100-continue\r\n");
+    let of_mica2 = put(&format!("ttl=2;value={entry};"), "");
+    for (name, piece_len, text) in [
+        ("look_up", 255, get.to_owned()),
+        ("register", 7, form.clone()),
+        ("register_as_mica2_does", 255, of_mica2.clone()),
+        ("a_life", 31, format!("{form}{get}{of_mica2}{delete}")),
+    ] {
+        seeds.add("directory_request", name, [&[piece_len], text.as_bytes()].concat());
+    }
 }

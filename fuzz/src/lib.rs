@@ -1,4 +1,4 @@
-//! What must hold for any bytes: properties of the decoders, the rings, the engines, the table and the client.
+//! What must hold for any bytes: properties of the decoders, the rings, the engines, the table, the client and the directory.
 //!
 //! A property is a function of bytes that panics if it does not hold. It says how much of the input the product has
 //! accepted, 0 if all of it was refused at the door: by that the tests know that a corpus reaches what it is for.
@@ -16,6 +16,7 @@
 mod batches;
 mod communicate;
 mod datagrams;
+mod directory;
 mod memory;
 mod mica;
 mod native;
@@ -29,6 +30,7 @@ mod slots;
 mod table;
 
 pub use communicate::check_communicate_hostile;
+pub use directory::{check_directory_entry, check_directory_request};
 pub use mica::{check_mica_request, check_mica_response};
 pub use native::{check_native_request, check_native_response};
 pub use network::check_network_frame;
@@ -49,7 +51,7 @@ pub struct Property {
 }
 
 /// All properties.
-pub const PROPERTIES: [Property; 13] = [
+pub const PROPERTIES: [Property; 15] = [
     Property { name: "network_frame", check: check_network_frame },
     Property { name: "mica_request", check: check_mica_request },
     Property { name: "mica_response", check: check_mica_response },
@@ -63,4 +65,6 @@ pub const PROPERTIES: [Property; 13] = [
     Property { name: "serve_hostile", check: check_serve_hostile },
     Property { name: "table_operations", check: check_table_operations },
     Property { name: "session_hostile", check: check_session_hostile },
+    Property { name: "directory_entry", check: check_directory_entry },
+    Property { name: "directory_request", check: check_directory_request },
 ];

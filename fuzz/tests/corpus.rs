@@ -221,4 +221,6 @@ damaged_seeds_hold! {
     a_serving_engine_outlives_its_clients: "serve_hostile",
     a_table_is_a_map: "table_operations",
     a_session_ends_each_request_once: "session_hostile",
+    damaged_entries_are_refused_or_survive: "directory_entry",
+    a_directory_answers_whole_whatever_it_hears: "directory_request",
 }
