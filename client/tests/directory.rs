@@ -22,7 +22,8 @@ struct Registry {
 
 impl Registry {
     fn start() -> Self {
-        let embedded = Embedded::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "/mica").expect("a directory");
+        let embedded =
+            Embedded::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "/mica", Duration::ZERO).expect("a directory");
         let source: Source = format!("http://{}", embedded.address()).parse().expect("a source");
         Self { embedded, directory: Directory::new(&source), source }
     }

@@ -33,6 +33,8 @@ struct Registration {
 #[derive(Clone, Debug)]
 pub struct Registrations {
     directory: String,
+    /// Before this, nobody is listed.
+    lists_from: Option<Instant>,
     index: u64,
     by_name: BTreeMap<String, Registration>,
 }
@@ -40,7 +42,15 @@ pub struct Registrations {
 impl Registrations {
     /// No server yet; `directory` is the path of all of them, such as `/mica/servers`.
     pub fn new(directory: &str) -> Self {
-        Self { directory: directory.trim_end_matches('/').to_owned(), index: 0, by_name: BTreeMap::new() }
+        let directory = directory.trim_end_matches('/').to_owned();
+        Self { directory, lists_from: None, index: 0, by_name: BTreeMap::new() }
+    }
+
+    /// The same, that lists nobody before this time. A directory that was started anew knows nobody at first, and then
+    /// one server after the other: whoever believed such a list would look for keys where they are not.
+    #[must_use]
+    pub fn listing_from(self, time: Instant) -> Self {
+        Self { lists_from: Some(time), ..self }
     }
 
     /// The answer to a GET of a path below `/v2/keys`: a server's entry, or all of them.
@@ -48,7 +58,9 @@ impl Registrations {
         self.expire(now);
         let Some(name) = self.name_in(path) else { return self.refusal(404, 100, "Key not found", path) };
         if name.is_empty() {
-            let nodes: Vec<Value> = self.by_name.iter().map(|(name, found)| self.node(now, name, found)).collect();
+            let is_silent = self.lists_from.is_some_and(|from| now < from);
+            let listed = self.by_name.iter().filter(|_| !is_silent);
+            let nodes: Vec<Value> = listed.map(|(name, found)| self.node(now, name, found)).collect();
             let mut node = json!({"key": self.directory, "dir": true});
             if !nodes.is_empty() {
                 node["nodes"] = Value::Array(nodes);
@@ -176,6 +188,17 @@ mod tests {
         assert_eq!(all.get(later, "/mica/servers/a").body["node"]["value"], VALUE);
         assert_eq!(all.delete(later, "/mica/servers/a").status, 200);
         assert_eq!(all.get(later, "/mica/servers/a").body["errorCode"], 100);
+    }
+
+    #[test]
+    fn a_directory_started_anew_lists_nobody_until_everybody_has_had_time_to_register() {
+        let start = Instant::now();
+        let mut all = Registrations::new("/mica/servers").listing_from(start + Duration::from_secs(1));
+        assert_eq!(all.put(start, "/mica/servers/a", VALUE, TTL).status, 201);
+        assert!(all.get(start, "/mica/servers/").body["node"]["nodes"].is_null());
+        assert_eq!(all.get(start, "/mica/servers/a").body["node"]["value"], VALUE);
+        let later = all.get(start + Duration::from_secs(1), "/mica/servers/").body;
+        assert_eq!(later["node"]["nodes"][0]["value"], VALUE);
     }
 
     #[test]

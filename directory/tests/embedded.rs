@@ -17,7 +17,8 @@ fn entry(udp_port: u16) -> Entry {
 }
 
 fn start() -> (Embedded, Source) {
-    let embedded = Embedded::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "/mica").expect("a directory");
+    let embedded =
+        Embedded::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "/mica", Duration::ZERO).expect("a directory");
     let source = source_at(embedded.address());
     (embedded, source)
 }
@@ -75,7 +76,7 @@ fn a_directory_that_comes_later_or_anew_is_registered_with() {
     let directory = Directory::new(&source);
     for _ in 0..2 {
         assert!(directory.servers().is_err_and(|error| error.to_string().contains("start the directory there")));
-        let embedded = until(|| Embedded::start(address, "/mica").ok());
+        let embedded = until(|| Embedded::start(address, "/mica", Duration::ZERO).ok());
         until(|| directory.servers().ok().filter(|servers| servers.len() == 1));
         drop(embedded);
     }
@@ -93,7 +94,7 @@ fn a_follower_keeps_what_it_knows_while_the_directory_is_away_or_empty() {
     let changed = until(|| follower.changed());
     assert_eq!(names(&changed), ["a-7600", "b-7600"]);
     drop(embedded);
-    let _embedded = until(|| Embedded::start(address, "/mica").ok());
+    let _embedded = until(|| Embedded::start(address, "/mica", Duration::ZERO).ok());
     // Empty now: what was known still stands, and the next change is the first server that is there again.
     assert_eq!(directory.servers().expect("an empty list"), Servers::new());
     directory.register(&mut held, "c-7600", &entry(3).to_json(), TTL).expect("a registration");

@@ -105,7 +105,7 @@ fn expected_entry(design: Design, base_port: u16) -> Entry {
 fn every_design_publishes_who_serves_what() {
     for design in Design::ALL {
         let place = Place::new();
-        let server = place.start_embedded(design, "");
+        let server = place.start_embedded(design, "refresh_ms = 10\n");
         let listed = place.wait_for(1);
         let (name, entry) = listed.first_key_value().expect("a server");
         assert_eq!(*entry, expected_entry(design, server.address().port()), "{}", design.name());
@@ -121,7 +121,7 @@ fn every_design_publishes_who_serves_what() {
 #[test]
 fn keys_are_shared_out_over_two_servers_and_one_that_stops_leaves_at_once() {
     let place = Place::new();
-    let a = place.start_embedded(Design::Lat, "name = \"a\"\n");
+    let a = place.start_embedded(Design::Lat, "name = \"a\"\nrefresh_ms = 10\n");
     let b = place.start_registered(Design::Dual, "name = \"b\"\n");
     assert_eq!(place.wait_for(2).keys().collect::<Vec<_>>(), ["a", "b"]);
     let mut client = place.client();
@@ -153,7 +153,7 @@ fn keys_are_shared_out_over_two_servers_and_one_that_stops_leaves_at_once() {
 #[test]
 fn a_server_that_is_killed_leaves_by_its_time_to_live_and_comes_back_under_its_name() {
     let place = Place::new();
-    let _a = place.start_embedded(Design::CpuOnly, "name = \"a\"\n");
+    let _a = place.start_embedded(Design::CpuOnly, "name = \"a\"\nrefresh_ms = 10\n");
     let more = "ttl_s = 1\nrefresh_ms = 100\n";
     let mut b = place.start_registered(Design::DpuOnly, more);
     let before = place.wait_for(2);
@@ -166,7 +166,8 @@ fn a_server_that_is_killed_leaves_by_its_time_to_live_and_comes_back_under_its_n
 #[test]
 fn half_a_server_leaves_too() {
     let place = Place::new();
-    let embedded = Embedded::start((Ipv4Addr::LOCALHOST, place.port).into(), "/mica").expect("a directory");
+    let embedded =
+        Embedded::start((Ipv4Addr::LOCALHOST, place.port).into(), "/mica", Duration::ZERO).expect("a directory");
     let mut server = place.start_registered(Design::Sav, "ttl_s = 1\nrefresh_ms = 100\n");
     let before = place.wait_for(1);
     server.kill(server::HOST);
@@ -183,7 +184,8 @@ fn a_directory_without_servers_or_without_anybody_is_said_in_one_line() {
     let said = String::from_utf8_lossy(&away.stderr);
     assert_eq!((away.status.code(), said.lines().count()), (Some(3), 1), "{said}");
     assert!(said.contains("start the directory there or check the address"), "{said}");
-    let _embedded = Embedded::start((Ipv4Addr::LOCALHOST, place.port).into(), "/mica").expect("a directory");
+    let _embedded =
+        Embedded::start((Ipv4Addr::LOCALHOST, place.port).into(), "/mica", Duration::ZERO).expect("a directory");
     let source = place.source.to_string();
     let nobody = Command::new(DPUKV).args(["get", "k", "--directory", &source, "--timeout", "10ms"]).output();
     let nobody = nobody.expect("the command starts");

@@ -38,16 +38,17 @@ pub struct Embedded {
 
 impl Embedded {
     /// Starts a directory that listens on `listen`; port 0 for whatever is free. `prefix` is where its servers are
-    /// registered, such as `/mica`.
+    /// registered, such as `/mica`. For `quiet` after its start it lists nobody, so that everybody has registered anew when
+    /// it does.
     ///
     /// # Errors
     /// The address is not to be had, or there is no thread.
-    pub fn start(listen: SocketAddr, prefix: &str) -> io::Result<Self> {
+    pub fn start(listen: SocketAddr, prefix: &str, quiet: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (waker, woken) = UnixStream::pair()?;
-        let registrations = Registrations::new(&crate::servers_path(prefix));
+        let registrations = Registrations::new(&crate::servers_path(prefix)).listing_from(Instant::now() + quiet);
         let mut desk = Desk { listener, woken, registrations, connections: Vec::new() };
         let thread = thread::Builder::new().name("directory".to_owned()).spawn(move || desk.run())?;
         Ok(Self { address, waker: Some(waker), thread: Some(thread) })

@@ -35,10 +35,12 @@ impl Publisher {
         if section.kind == DirectoryKind::None || side != C::SIDE {
             return Ok(None);
         }
+        let refresh = Duration::from_millis(section.refresh_ms.get().into());
         let embedded = match section.kind {
             DirectoryKind::Embedded => {
+                // Servers that register in it are taken to refresh as often as this one.
                 let failed = |cause| RunError::Directory { address: section.listen, cause };
-                Some(Embedded::start(section.listen, &section.prefix).map_err(failed)?)
+                Some(Embedded::start(section.listen, &section.prefix, 2 * refresh).map_err(failed)?)
             }
             _ => None,
         };
@@ -50,7 +52,7 @@ impl Publisher {
             source: section.source(reachable(address))?,
             name: section.name.clone(),
             ttl: Duration::from_secs(section.ttl_s.get().into()),
-            refresh: Duration::from_millis(section.refresh_ms.get().into()),
+            refresh,
             _embedded: embedded,
         }))
     }
