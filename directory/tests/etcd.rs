@@ -1,97 +1,19 @@
 //! Registrations in a real etcd, by both of its APIs; `ci/etcd.sh` runs them. Leases run out in real time.
 
-use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod etcd_process;
+
+use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use directory::{Directory, Endpoint, Entry, Follower, Held, Registrar, RegistrarConfig, Servers, Source};
 use qp_wire::net::MacAddr;
-use tempfile::TempDir;
+
+use self::etcd_process::{Etcd, PAUSE, until};
 
 /// Etcd grants no less.
 const TTL: Duration = Duration::from_secs(2);
 const REFRESH: Duration = Duration::from_millis(200);
-/// How long to look again after a look in vain.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// An etcd with one member, and its data.
-struct Etcd {
-    process: Child,
-    data: TempDir,
-    ports: [u16; 2],
-}
-
-impl Etcd {
-    fn start() -> Self {
-        let ports = [(); 2].map(|()| free_port());
-        let data = tempfile::tempdir().expect("a folder");
-        let process = spawn(data.path(), ports);
-        let etcd = Self { process, data, ports };
-        etcd.wait();
-        etcd
-    }
-
-    fn source(&self, scheme: &str) -> Source {
-        format!("{scheme}://127.0.0.1:{}", self.ports[0]).parse().expect("a source")
-    }
-
-    /// Waits until it answers for both of its APIs.
-    fn wait(&self) {
-        for scheme in ["http", "etcd"] {
-            let directory = Directory::new(&self.source(scheme));
-            until(|| directory.servers().ok());
-        }
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().expect("a process");
-        self.process.wait().expect("a process");
-    }
-
-    fn start_again(&mut self) {
-        self.process = spawn(self.data.path(), self.ports);
-        self.wait();
-    }
-}
-
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr()).expect("a port").port()
-}
-
-fn spawn(data: &Path, [clients, peers]: [u16; 2]) -> Child {
-    let (clients, peers) = (format!("http://127.0.0.1:{clients}"), format!("http://127.0.0.1:{peers}"));
-    let log = File::create(data.join("log")).expect("a log");
-    Command::new("etcd")
-        .args(["--enable-v2", "--name", "only", "--initial-cluster", &format!("only={peers}")])
-        .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
-        .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
-        .arg("--data-dir")
-        .arg(data.join("data"))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("an etcd in the path")
-}
-
-fn until<T>(mut done: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(done) = done() {
-            return done;
-        }
-        assert!(Instant::now() < deadline, "it did not happen");
-        thread::sleep(PAUSE);
-    }
-}
 
 fn entry(udp_port: u16) -> Entry {
     let endpoint = Endpoint { owner: 0, mac: MacAddr([0; 6]), ipv4: Ipv4Addr::LOCALHOST, udp_port };

@@ -2,6 +2,7 @@
 
 mod server;
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Output};
 use std::thread;
@@ -161,6 +162,22 @@ fn a_server_that_is_killed_leaves_by_its_time_to_live_and_comes_back_under_its_n
     place.wait_for(1);
     b.restart(server::DPU);
     assert_eq!(place.wait_for(2), before);
+}
+
+#[test]
+fn a_file_names_servers_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("servers.json");
+    let section = format!("[directory]\nkind = \"static\"\nfile = \"{}\"\nname = \"a\"\n", file.display());
+    let server = Server::start(Design::Sav, &format!("{TABLE}\n{section}"));
+    let entry = expected_entry(Design::Sav, server.address().port());
+    fs::write(&file, format!("{{\"a\": {}}}", entry.to_json())).expect("a file");
+    let source = format!("file:{}", file.display());
+    for (args, said) in [(&["set", "greeting", "hello"][..], ""), (&["get", "greeting"], "hello\n")] {
+        let output = Command::new(DPUKV).args(["--directory", &source]).args(args).output().expect("it starts");
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), said));
+    }
+    server.stop();
 }
 
 #[test]
