@@ -54,9 +54,10 @@ impl Fleet {
     where
         F: FnMut(Answer<'_>),
     {
+        let Self { session, sockets } = self;
         for _ in 0..BURST_COUNT_MAX {
-            let Some((source, len)) = self.sockets.receive(buf) else { break };
-            self.session.receive(clock.now(), source, &buf[..len], on_answer);
+            let Some((source, datagram)) = sockets.receive() else { break };
+            session.receive(clock.now(), source, datagram, on_answer);
         }
         if self.session.is_asking() {
             self.receive_identities(clock, buf, on_answer);
@@ -82,26 +83,48 @@ impl Fleet {
 
     /// Sends what is ready, until a socket is full.
     pub(crate) fn send(&mut self, clock: Stopwatch) {
+        self.queue(clock);
+        self.flush();
+    }
+
+    /// Queues what is ready, so that it is sent together; sends when the queue is full.
+    pub(crate) fn queue(&mut self, clock: Stopwatch) {
         while self.session.has_departure() {
             let now = clock.now();
             let Some(departure) = self.session.departure(now) else { return };
             match self.sockets.send(&departure) {
                 Sent::Yes => self.session.departed(now),
                 Sent::Failed => self.session.lost(now),
+                Sent::Full => {
+                    self.flush();
+                    if self.sockets.is_blocked() {
+                        return;
+                    }
+                }
                 Sent::Blocked => return,
             }
         }
+    }
+
+    fn flush(&mut self) {
+        let lost = self.sockets.flush();
+        self.session.lost_after_departure(lost);
     }
 
     /// Waits until something arrives or is due.
     pub(crate) fn wait(&self, now: Moment, deadline: Moment) {
         let until = deadline.min(self.session.next_turn());
         // What is ready and was not sent found a socket full.
-        self.sockets.wait(until.since(now), self.session.is_asking(), self.session.has_departure());
+        self.sockets.wait(until.since(now), self.session.is_asking(), self.is_blocked());
+    }
+
+    /// Whether something is ready that a full socket has not taken.
+    fn is_blocked(&self) -> bool {
+        self.session.has_departure() || self.sockets.is_blocked()
     }
 
     /// Adds what [`wait`](Self::wait) would look at.
     pub(crate) fn watch<'f>(&'f self, sockets: &mut Vec<PollFd<'f>>) {
-        self.sockets.watch(self.session.is_asking(), self.session.has_departure(), sockets);
+        self.sockets.watch(self.session.is_asking(), self.is_blocked(), sockets);
     }
 }

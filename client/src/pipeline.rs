@@ -100,7 +100,7 @@ impl Pipeline {
             return Err(SubmitError::Full);
         }
         let submitted = self.fleet.session.submit(self.clock.now(), key, operation, tag);
-        self.fleet.send(self.clock);
+        self.fleet.queue(self.clock);
         submitted
     }
 

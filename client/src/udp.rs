@@ -1,13 +1,15 @@
 //! The sockets of a pipeline.
 //!
 //! Requests for all endpoints share one socket for each family of addresses: answers of all of them are found with one
-//! system call, however many endpoints there are. The question who a server is goes through a connected socket of its own,
+//! system call, however many endpoints there are. Frames wait in a queue until they are flushed together, which takes one
+//! system call too. The question who a server is goes through a connected socket of its own,
 //! since the system tells only such a socket that nothing listens at the other end.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use datagram::{Inbox, OUTBOX_DATAGRAM_COUNT_MAX, Outbox, RawAddress};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
 
@@ -17,11 +19,16 @@ use crate::session::{Departure, Destination, ServerId};
 /// What a socket's buffers are asked to hold, in bytes: a full window of long frames. The system may give less.
 const BUFFER_LEN: usize = 4 << 20;
 
+/// Bytes of the frames that wait for a flush: those of the longest train, and of one frame more.
+const QUEUE_LEN: usize = 64 << 10;
+
 /// What became of a frame that was to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
-    /// The system has it.
+    /// The system has it, or will be given it with the next flush.
     Yes,
+    /// The queue is full: flush it.
+    Full,
     /// The socket's buffer is full.
     Blocked,
     /// The system refuses it.
@@ -42,10 +49,29 @@ pub(crate) enum Told {
 /// The sockets of a pipeline. None of them blocks.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    v4: UdpSocket,
+    v4: Way,
     /// Only when a server has an IPv6 address.
-    v6: Option<UdpSocket>,
+    v6: Option<Way>,
     servers: Vec<UdpSocket>,
+}
+
+/// A socket to any endpoint of a family of addresses, with what waits on either side of it.
+#[derive(Debug)]
+struct Way {
+    socket: UdpSocket,
+    inbox: Inbox,
+    outbox: Outbox,
+    queue: Queue,
+}
+
+/// Frames in their order, until they are sent.
+#[derive(Debug)]
+struct Queue {
+    bytes: Vec<u8>,
+    /// Where each one ends in `bytes`, and where it goes to.
+    frames: Vec<(usize, RawAddress)>,
+    /// How many of them were sent.
+    sent: usize,
 }
 
 impl Sockets {
@@ -59,9 +85,9 @@ impl Sockets {
             move |source| ConnectError::Socket { server, source }
         };
         let first = servers.first().copied().unwrap_or(any_address(false));
-        let v4 = open(any_address(false)).map_err(failed(&first))?;
+        let v4 = Way::open(false).map_err(failed(&first))?;
         let v6 = match servers.iter().find(|server| server.is_ipv6()) {
-            Some(server) => Some(open(any_address(true)).map_err(failed(server))?),
+            Some(server) => Some(Way::open(true).map_err(failed(server))?),
             None => None,
         };
         let connect = |server: &SocketAddr| {
@@ -73,29 +99,42 @@ impl Sockets {
         Ok(Self { v4, v6, servers })
     }
 
-    /// Sends a frame.
-    pub(crate) fn send(&self, departure: &Departure<'_>) -> Sent {
-        let sent = match departure.destination {
-            Destination::Server(id) => match self.servers.get(usize::from(id.0)) {
-                Some(socket) => socket.send(departure.payload),
-                None => return Sent::Failed,
+    /// Sends a frame: to a server's own socket at once, to an endpoint with the next [`flush`](Self::flush).
+    pub(crate) fn send(&mut self, departure: &Departure<'_>) -> Sent {
+        match departure.destination {
+            Destination::Server(id) => match self.servers.get(usize::from(id.0)).map(|own| own.send(departure.payload))
+            {
+                Some(Ok(_)) => Sent::Yes,
+                Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => Sent::Blocked,
+                Some(Err(_)) | None => Sent::Failed,
             },
-            Destination::Endpoint => match (departure.address.is_ipv6(), &self.v6) {
-                (false, _) => self.v4.send_to(departure.payload, departure.address),
-                (true, Some(v6)) => v6.send_to(departure.payload, departure.address),
-                (true, None) => return Sent::Failed,
+            Destination::Endpoint => match (departure.address.is_ipv6(), &mut self.v6) {
+                (false, _) => self.v4.queue.push(departure.payload, departure.address),
+                (true, Some(v6)) => v6.queue.push(departure.payload, departure.address),
+                (true, None) => Sent::Failed,
             },
-        };
-        match sent {
-            Ok(_) => Sent::Yes,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Sent::Blocked,
-            Err(_) => Sent::Failed,
         }
     }
 
-    /// The next datagram from an endpoint, which is left in `buf`.
-    pub(crate) fn receive(&self, buf: &mut [u8]) -> Option<(SocketAddr, usize)> {
-        receive_from(&self.v4, buf).or_else(|| self.v6.as_ref().and_then(|v6| receive_from(v6, buf)))
+    /// Sends what is queued, as much as the sockets take. Returns how many frames the system refused, which are lost.
+    pub(crate) fn flush(&mut self) -> u64 {
+        self.ways().map(Way::flush).sum()
+    }
+
+    /// Whether a full socket has left something in the queue.
+    pub(crate) fn is_blocked(&self) -> bool {
+        std::iter::once(&self.v4).chain(&self.v6).any(|way| !way.queue.is_empty())
+    }
+
+    /// The next datagram from an endpoint.
+    pub(crate) fn receive(&mut self) -> Option<(SocketAddr, &[u8])> {
+        let way = self.ways().find_map(|way| way.has_datagram().then_some(way))?;
+        let (source, datagram) = way.inbox.next()?;
+        Some((source.decode()?, datagram))
+    }
+
+    fn ways(&mut self) -> impl Iterator<Item = &mut Way> {
+        std::iter::once(&mut self.v4).chain(&mut self.v6)
     }
 
     /// What a server's own socket has to tell; a datagram is left in `buf`.
@@ -114,7 +153,7 @@ impl Sockets {
         let flags = if is_blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         if !with_servers && self.v6.is_none() {
             // The usual case, which comes often and needs no list.
-            return wait_for(&mut [PollFd::new(&self.v4, flags)], wait);
+            return wait_for(&mut [PollFd::new(&self.v4.socket, flags)], wait);
         }
         let mut sockets = Vec::new();
         self.watch(with_servers, is_blocked, &mut sockets);
@@ -125,8 +164,84 @@ impl Sockets {
     pub(crate) fn watch<'s>(&'s self, with_servers: bool, is_blocked: bool, sockets: &mut Vec<PollFd<'s>>) {
         let flags = if is_blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let servers = if with_servers { self.servers.as_slice() } else { &[] };
-        let all = std::iter::once(&self.v4).chain(&self.v6).chain(servers);
+        let ways = std::iter::once(&self.v4).chain(&self.v6).map(|way| &way.socket);
+        let all = ways.chain(servers);
         sockets.extend(all.map(|socket| PollFd::new(socket, flags)));
+    }
+}
+
+impl Way {
+    fn open(is_ipv6: bool) -> io::Result<Self> {
+        let socket = open(any_address(is_ipv6))?;
+        Inbox::accept_trains(&socket);
+        Ok(Self { socket, inbox: Inbox::new(), outbox: Outbox::new(), queue: Queue::new() })
+    }
+
+    /// Whether there is a datagram to take, after another system call if need be.
+    fn has_datagram(&mut self) -> bool {
+        !self.inbox.is_empty() || self.inbox.receive(&self.socket).is_ok_and(|count| count > 0)
+    }
+
+    /// See [`Sockets::flush`]. An error may be one that was waiting at the socket and is gone once it was told, so a frame is
+    /// lost only when it is refused a second time.
+    fn flush(&mut self) -> u64 {
+        let mut lost = 0;
+        let mut is_second_try = false;
+        while !self.queue.is_empty() {
+            match self.outbox.send(&self.socket, self.queue.frames()) {
+                Ok(0) => break,
+                Ok(sent) => {
+                    self.queue.pop(sent);
+                    is_second_try = false;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) if is_second_try => {
+                    self.queue.pop(1);
+                    lost += 1;
+                    is_second_try = false;
+                }
+                Err(_) => is_second_try = true,
+            }
+        }
+        lost
+    }
+}
+
+impl Queue {
+    fn new() -> Self {
+        Self { bytes: Vec::with_capacity(QUEUE_LEN), frames: Vec::with_capacity(OUTBOX_DATAGRAM_COUNT_MAX), sent: 0 }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.sent == self.frames.len()
+    }
+
+    /// Takes a frame, if there is room.
+    fn push(&mut self, payload: &[u8], address: SocketAddr) -> Sent {
+        let has_room = self.frames.len() < OUTBOX_DATAGRAM_COUNT_MAX && self.bytes.len() + payload.len() <= QUEUE_LEN;
+        if !has_room {
+            return Sent::Full;
+        }
+        self.bytes.extend_from_slice(payload);
+        self.frames.push((self.bytes.len(), address.into()));
+        Sent::Yes
+    }
+
+    /// What was not sent yet.
+    fn frames(&self) -> impl Iterator<Item = (&[u8], &RawAddress)> {
+        let begins = std::iter::once(0).chain(self.frames.iter().map(|(end, _)| *end));
+        let all = begins.zip(&self.frames).map(|(begin, (end, address))| (&self.bytes[begin..*end], address));
+        all.skip(self.sent)
+    }
+
+    /// Takes so many frames from the front.
+    fn pop(&mut self, count: usize) {
+        self.sent += count;
+        if self.is_empty() {
+            self.sent = 0;
+            self.bytes.clear();
+            self.frames.clear();
+        }
     }
 }
 
@@ -148,9 +263,4 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let _ = sockopt::set_socket_recv_buffer_size(&socket, BUFFER_LEN);
     let _ = sockopt::set_socket_send_buffer_size(&socket, BUFFER_LEN);
     Ok(socket)
-}
-
-fn receive_from(socket: &UdpSocket, buf: &mut [u8]) -> Option<(SocketAddr, usize)> {
-    let (len, source) = socket.recv_from(buf).ok()?;
-    Some((source, len))
 }

@@ -6,10 +6,8 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::iter::{Rev, Take};
 use std::mem;
 use std::rc::Rc;
-use std::slice;
 
 /// The buffers that nobody holds.
 pub(crate) struct Pool<T> {
@@ -33,12 +31,6 @@ impl<T: Default> Pool<T> {
     pub(crate) fn take(self: &Rc<Self>) -> Option<Pooled<T>> {
         let value = self.free.borrow_mut().pop()?;
         Some(Pooled { value, home: Rc::clone(self) })
-    }
-
-    /// Shows the buffers on top, at most `count_max`, the top one first, in the order in which [`take`](Self::take)
-    /// would give them.
-    pub(crate) fn peek<R>(&self, count_max: usize, look: impl FnOnce(Take<Rev<slice::IterMut<'_, T>>>) -> R) -> R {
-        look(self.free.borrow_mut().iter_mut().rev().take(count_max))
     }
 }
 
@@ -100,16 +92,6 @@ mod tests {
         assert!(pool.take().is_none());
         drop(only);
         assert!(pool.take().is_some());
-    }
-
-    #[test]
-    fn buffers_are_shown_in_the_order_in_which_they_are_taken() {
-        let pool = pool(5);
-        let shown: Vec<u8> = pool.peek(3, |buffers| buffers.map(|buffer| buffer[0]).collect());
-        let taken: Vec<_> = (0..3).filter_map(|_| pool.take()).collect();
-        let taken: Vec<u8> = taken.iter().map(|buffer| buffer.get()[0]).collect();
-        assert_eq!(shown, taken);
-        assert_eq!(pool.peek(9, |buffers| buffers.count()), 2);
     }
 
     #[test]

@@ -32,12 +32,17 @@ fn socket_of(port: &UdpPort) -> UdpSocket {
     port.as_fd().try_clone_to_owned().expect("a file number").into()
 }
 
-/// Waits until something arrives, then receives once into an empty burst.
+/// Receives what the port still has, or waits until something arrives and receives that, into an empty burst.
 fn receive(port: &mut UdpPort, drops: &mut DropCounts) -> Burst<UdpFrame> {
+    let mut burst = Burst::new();
+    let dropped = drops.total();
+    port.receive(&mut burst, drops);
+    if !burst.is_empty() || drops.total() > dropped {
+        return burst;
+    }
     let timeout = Timespec::try_from(FOREVER).expect("a time limit");
     let ready = poll(&mut [PollFd::new(port, PollFlags::IN)], Some(&timeout)).expect("a poll");
     assert_eq!(ready, 1, "nothing arrived");
-    let mut burst = Burst::new();
     port.receive(&mut burst, drops);
     burst
 }
@@ -170,7 +175,7 @@ fn a_burst_of_refused_datagrams_does_not_hide_the_one_behind_it() {
 }
 
 #[test]
-fn without_buffers_datagrams_wait_in_the_socket() {
+fn without_buffers_datagrams_wait() {
     let (mut port, client) = (open(3), client());
     for index in 0..5 {
         client.send_to(&[index], port.local_addr()).expect("sent");

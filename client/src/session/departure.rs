@@ -86,6 +86,11 @@ impl Session {
         self.departed(now);
     }
 
+    /// Says that the system refused so many frames after they had departed.
+    pub const fn lost_after_departure(&mut self, count: u64) {
+        self.statistics.socket_errors += count;
+    }
+
     fn flight_departed(&mut self, now: Moment, index: u16) {
         let bounds = Bounds { min: self.config.resend_after_min, max: self.config.resend_after_max };
         let Some(flight) = self.flights.get_mut(index) else { return };

@@ -1,33 +1,28 @@
 //! Packets through a kernel socket: no privileges, no hardware, any network that the kernel reaches.
 //!
 //! A port is a UDP socket that never blocks, and a pool of buffers that is allocated when the port is opened. One
-//! system call moves a burst in either direction. A frame is a buffer with one datagram and its sender; it goes back
-//! with the response in the same memory.
+//! system call moves a burst in either direction, and trains of datagrams as one where the kernel has them (`datagram`).
+//! A frame is a buffer with one datagram and its sender; it goes back with the response in the same memory.
 //!
-//! When all buffers are taken, datagrams wait in the socket, where the kernel drops what is too much.
-
-mod address;
-mod mmsg;
+//! When all buffers are taken, datagrams wait in the port's inbox and behind it in the socket, where the kernel drops what
+//! is too much.
 
 use std::fmt;
 use std::io;
-use std::iter;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use kv_core::port::{BURST_COUNT_MAX, Burst, DropCounts, Frame, PacketPort};
+use datagram::{INBOX_MESSAGE_COUNT, Inbox, Outbox, RawAddress};
+use kv_core::port::{Burst, DropCounts, Frame, PacketPort};
 use qp_wire::DropReason;
 use qp_wire::limits::DATAGRAM_LEN_MAX;
 use rustix::net::sockopt;
 
-use self::address::{RawAddress, is_answerable};
-use self::mmsg::Heads;
 use crate::pool::{Pool, Pooled};
 
-/// Length of a buffer. At least one byte longer than a datagram may be, so that a longer one, which the kernel cuts to
-/// the buffer, is seen as such.
-const BUFFER_LEN: usize = (DATAGRAM_LEN_MAX + 1).next_multiple_of(arch::CACHE_LINE_LEN);
+/// Length of a buffer: a datagram, or its answer.
+const BUFFER_LEN: usize = DATAGRAM_LEN_MAX.next_multiple_of(arch::CACHE_LINE_LEN);
 
 /// What is asked for as the socket's buffers, in bytes: bursts of a few thousand small datagrams, each of which the
 /// kernel charges with about a kilobyte, wait there while the core does something else.
@@ -93,8 +88,9 @@ pub struct UdpPort {
     socket: UdpSocket,
     local: SocketAddr,
     pool: Rc<Pool<Box<[u8]>>>,
-    /// Scratch memory of a receive call; kept, so that it need not be cleared each time.
-    heads: Box<Heads>,
+    /// What was received and has found no room in a burst yet.
+    inbox: Inbox,
+    outbox: Outbox,
     reply_len_max: u16,
 }
 
@@ -114,7 +110,7 @@ impl UdpPort {
             .ok_or(UdpOpenError::ReplyLen { address, got: reply_len_max })?;
         let (socket, local) = bind(address).map_err(|cause| UdpOpenError::Bind { address, cause })?;
         let pool = Pool::new((0..buffers).map(|_| vec![0; BUFFER_LEN].into_boxed_slice()).collect());
-        Ok(Self { socket, local, pool, heads: Box::default(), reply_len_max })
+        Ok(Self { socket, local, pool, inbox: Inbox::new(), outbox: Outbox::new(), reply_len_max })
     }
 
     /// Where the port receives, with the port number that the kernel chose if it was to.
@@ -127,32 +123,21 @@ impl UdpPort {
         self.pool.free_count()
     }
 
-    /// Receives up to `count_max` datagrams into buffers at the top of the pool, then takes these out as frames.
-    /// Returns how many datagrams there were.
-    fn receive_once(
-        &mut self,
-        count_max: usize,
-        into: &mut Burst<UdpFrame>,
-        drops: &mut DropCounts,
-    ) -> io::Result<usize> {
-        let Self { socket, pool, heads, .. } = self;
-        let received =
-            pool.peek(count_max, |buffers| mmsg::receive(socket, buffers.map(|buffer| &mut **buffer), heads))?;
-        // All of them are taken before the first is given back: what comes back goes on top, above the others.
-        let buffers: heapless::Vec<_, BURST_COUNT_MAX> = iter::from_fn(|| pool.take()).take(received).collect();
-        for ((buffer, len), source) in buffers.into_iter().zip(&heads.lens).zip(&heads.sources) {
-            match refusal(*len, source, self.local) {
-                Some(reason) => drops.count(reason),
-                None => {
-                    // Not refused, so not longer than a datagram may be.
-                    let frame =
-                        UdpFrame { buffer, source: *source, len: *len as u16, reply_len_max: self.reply_len_max };
-                    let pushed = into.push(frame);
-                    debug_assert!(pushed.is_ok(), "no more were received than the burst has room for");
-                }
+    /// Takes datagrams out of the inbox as frames, as long as there is room for them and a buffer.
+    fn take(&mut self, into: &mut Burst<UdpFrame>, drops: &mut DropCounts) {
+        while into.room() > 0 && self.pool.free_count() > 0 {
+            let Some((source, datagram)) = self.inbox.next() else { return };
+            if let Some(reason) = refusal(datagram.len(), source, self.local) {
+                drops.count(reason);
+                continue;
             }
+            let Some(mut buffer) = self.pool.take() else { return };
+            buffer.get_mut()[..datagram.len()].copy_from_slice(datagram);
+            // Not refused, so not longer than a datagram may be.
+            let len = datagram.len() as u16;
+            let pushed = into.push(UdpFrame { buffer, source: *source, len, reply_len_max: self.reply_len_max });
+            debug_assert!(pushed.is_ok(), "there was room");
         }
-        Ok(received)
     }
 }
 
@@ -166,6 +151,7 @@ fn bind(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
         .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_LEN));
     let _ = sockopt::set_socket_send_buffer_size_force(&socket, SOCKET_BUFFER_LEN)
         .or_else(|_| sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_LEN));
+    Inbox::accept_trains(&socket);
     let local = socket.local_addr()?;
     Ok((socket, local))
 }
@@ -181,8 +167,19 @@ fn refusal(len: usize, source: &RawAddress, local: SocketAddr) -> Option<DropRea
     }
 }
 
+/// Whether a response can be sent there: to one machine, and to a port that exists. Whoever sends a datagram with a
+/// false source chooses it freely.
+fn is_answerable(source: SocketAddr) -> bool {
+    let is_one_machine = match source.ip() {
+        IpAddr::V4(address) => !(address.is_unspecified() || address.is_multicast() || address.is_broadcast()),
+        IpAddr::V6(address) => !(address.is_unspecified() || address.is_multicast()),
+    };
+    is_one_machine && source.port() != 0
+}
+
 impl AsFd for UdpPort {
-    /// The socket, to wait until it has something to receive.
+    /// The socket, to wait until it has something to receive. What [`receive`](PacketPort::receive) has left for want of
+    /// room is not announced again: receive until nothing comes before you wait.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -193,23 +190,24 @@ impl PacketPort for UdpPort {
 
     fn receive(&mut self, into: &mut Burst<UdpFrame>, drops: &mut DropCounts) {
         for _ in 0..RECEIVE_CALL_COUNT_MAX {
-            let count_max = into.room().min(self.pool.free_count());
-            if count_max == 0 {
+            self.take(into, drops);
+            if into.room() == 0 || self.pool.free_count() == 0 {
                 return;
             }
-            match self.receive_once(count_max, into, drops) {
-                Ok(received) if received < count_max => return,
+            match self.inbox.receive(&self.socket) {
+                Ok(received) if received < INBOX_MESSAGE_COUNT => break,
                 Err(error) if is_for_later(&error) => return,
-                // Either frames were refused and there is room again, or an error was waiting at the socket, such as
-                // the news that a client is gone. To be told of it takes it away; what has arrived is still there.
+                // Either more may be there, or an error was waiting at the socket, such as the news that a client is gone. To
+                // be told of it takes it away; what has arrived is still there.
                 Ok(_) | Err(_) => {}
             }
         }
+        self.take(into, drops);
     }
 
     fn transmit(&mut self, from: &mut Burst<UdpFrame>, drops: &mut DropCounts) {
-        let socket = &self.socket;
-        drain(from, drops, |burst| mmsg::send(socket, burst.iter().map(|frame| (frame.payload(), &frame.source))));
+        let Self { socket, outbox, .. } = self;
+        drain(from, drops, |burst| outbox.send(&*socket, burst.iter().map(|frame| (frame.payload(), &frame.source))));
     }
 }
 

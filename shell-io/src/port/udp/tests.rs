@@ -12,7 +12,7 @@ fn burst(port: &UdpPort, destinations: &[SocketAddr]) -> Burst<UdpFrame> {
     let mut burst = Burst::new();
     for (index, destination) in (0..).zip(destinations) {
         let buffer = port.pool.take().expect("a buffer");
-        let source = RawAddress::encode(*destination);
+        let source = RawAddress::from(*destination);
         let mut frame = UdpFrame { buffer, source, len: 0, reply_len_max: port.reply_len_max };
         frame.reply_buf()[0] = index;
         frame.set_reply(1);
@@ -86,12 +86,12 @@ fn the_kernel_refuses_a_broadcast_and_sends_what_is_around_it() {
 #[test]
 fn what_cannot_be_answered_is_refused() {
     let local: SocketAddr = ([127, 0, 0, 1], 1000).into();
-    let peer = RawAddress::encode(([127, 0, 0, 1], 1001).into());
+    let peer = RawAddress::from(SocketAddr::from(([127, 0, 0, 1], 1001)));
     assert_eq!(refusal(DATAGRAM_LEN_MAX, &peer, local), None);
     assert_eq!(refusal(0, &peer, local), None);
     assert_eq!(refusal(DATAGRAM_LEN_MAX + 1, &peer, local), Some(DropReason::Long));
-    assert_eq!(refusal(1, &RawAddress::encode(local), local), Some(DropReason::Source));
-    assert_eq!(refusal(1, &RawAddress::encode(([127, 0, 0, 1], 0).into()), local), Some(DropReason::Source));
+    assert_eq!(refusal(1, &RawAddress::from(local), local), Some(DropReason::Source));
+    assert_eq!(refusal(1, &RawAddress::from(SocketAddr::from(([127, 0, 0, 1], 0))), local), Some(DropReason::Source));
     assert_eq!(refusal(1, &RawAddress::default(), local), Some(DropReason::Source));
 }
 
@@ -104,5 +104,15 @@ fn a_reply_is_cut_to_the_longest_one() {
     for (asked, got) in [(0, 0), (64, 64), (65, 64), (usize::MAX, 64)] {
         frame.set_reply(asked);
         assert_eq!(frame.payload().len(), got);
+    }
+}
+
+#[test]
+fn only_one_machine_with_a_port_can_be_answered() {
+    for text in ["1.2.3.4:5", "127.0.0.1:1", "[::1]:5", "[fe80::1%7]:9"] {
+        assert!(is_answerable(text.parse().expect("an address")), "{text}");
+    }
+    for text in ["1.2.3.4:0", "0.0.0.0:5", "224.0.0.1:5", "255.255.255.255:5", "[::]:5", "[ff02::1]:5"] {
+        assert!(!is_answerable(text.parse().expect("an address")), "{text}");
     }
 }

@@ -12,27 +12,47 @@
 //! 24      -                       4     scope id, native
 //! ```
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Length of the longest address, the one of IPv6, in bytes.
-pub(super) const ADDRESS_LEN_MAX: usize = 28;
+pub(crate) const ADDRESS_LEN_MAX: usize = 28;
 
 const ADDRESS_LEN_V4: usize = 16;
 
 /// An address of IPv4 or IPv6 with a port, or whatever else a buffer of that length contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C, align(4))]
-pub(super) struct RawAddress {
+pub struct RawAddress {
     bytes: [u8; ADDRESS_LEN_MAX],
+}
+
+impl From<SocketAddr> for RawAddress {
+    /// What the kernel writes for an address.
+    fn from(address: SocketAddr) -> Self {
+        let mut raw = Self::default();
+        let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        // Families are small numbers.
+        raw.bytes[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+        raw.bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
+        match address {
+            SocketAddr::V4(address) => raw.bytes[4..8].copy_from_slice(&address.ip().octets()),
+            SocketAddr::V6(address) => {
+                raw.bytes[4..8].copy_from_slice(&address.flowinfo().to_ne_bytes());
+                raw.bytes[8..24].copy_from_slice(&address.ip().octets());
+                raw.bytes[24..28].copy_from_slice(&address.scope_id().to_ne_bytes());
+            }
+        }
+        raw
+    }
 }
 
 impl RawAddress {
     /// The address, or `None` for a family that is neither IPv4 nor IPv6.
     ///
     /// A client that reaches an IPv6 socket over IPv4 is shown with its IPv4 address.
-    pub(super) fn decode(&self) -> Option<SocketAddr> {
+    pub fn decode(&self) -> Option<SocketAddr> {
         let port = u16::from_be_bytes(self.array(2));
         let family = i32::from(u16::from_ne_bytes(self.array(0)));
         if family == libc::AF_INET {
@@ -52,43 +72,13 @@ impl RawAddress {
     }
 
     /// How many of its bytes the kernel reads.
-    pub(super) fn encoded_len(&self) -> usize {
+    pub(crate) fn encoded_len(&self) -> usize {
         if i32::from(u16::from_ne_bytes(self.array(0))) == libc::AF_INET6 { ADDRESS_LEN_MAX } else { ADDRESS_LEN_V4 }
     }
 
     /// The bytes at an offset that the callers in this file know to be inside.
     fn array<const LEN: usize>(&self, offset: usize) -> [u8; LEN] {
         std::array::from_fn(|index| self.bytes[offset + index])
-    }
-}
-
-/// Whether a response can be sent there: to one machine, and to a port that exists. Whoever sends a datagram with a
-/// false source chooses it freely.
-pub(super) fn is_answerable(source: SocketAddr) -> bool {
-    let is_one_machine = match source.ip() {
-        IpAddr::V4(address) => !(address.is_unspecified() || address.is_multicast() || address.is_broadcast()),
-        IpAddr::V6(address) => !(address.is_unspecified() || address.is_multicast()),
-    };
-    is_one_machine && source.port() != 0
-}
-
-#[cfg(test)]
-impl RawAddress {
-    /// What the kernel writes for an address, to compare with and to aim at what no client can be.
-    pub(super) fn encode(address: SocketAddr) -> Self {
-        let mut raw = Self::default();
-        let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        raw.bytes[..2].copy_from_slice(&u16::try_from(family).expect("a family").to_ne_bytes());
-        raw.bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
-        match address {
-            SocketAddr::V4(address) => raw.bytes[4..8].copy_from_slice(&address.ip().octets()),
-            SocketAddr::V6(address) => {
-                raw.bytes[4..8].copy_from_slice(&address.flowinfo().to_ne_bytes());
-                raw.bytes[8..24].copy_from_slice(&address.ip().octets());
-                raw.bytes[24..28].copy_from_slice(&address.scope_id().to_ne_bytes());
-            }
-        }
-        raw
     }
 }
 
@@ -103,15 +93,15 @@ mod tests {
     #[test]
     fn both_families_survive_a_round_trip() {
         for text in ["1.2.3.4:5", "255.255.255.255:65535", "[::1]:80", "[fe80::1%7]:9"] {
-            assert_eq!(RawAddress::encode(address(text)).decode(), Some(address(text)), "{text}");
+            assert_eq!(RawAddress::from(address(text)).decode(), Some(address(text)), "{text}");
         }
         let with_flow = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 1, 0x000A_BCDE, 3));
-        assert_eq!(RawAddress::encode(with_flow).decode(), Some(with_flow));
+        assert_eq!(RawAddress::from(with_flow).decode(), Some(with_flow));
     }
 
     #[test]
     fn a_mapped_address_is_shown_as_the_ipv4_address_that_it_is() {
-        assert_eq!(RawAddress::encode(address("[::ffff:10.0.0.1]:7")).decode(), Some(address("10.0.0.1:7")));
+        assert_eq!(RawAddress::from(address("[::ffff:10.0.0.1]:7")).decode(), Some(address("10.0.0.1:7")));
     }
 
     #[test]
@@ -122,19 +112,9 @@ mod tests {
 
     #[test]
     fn the_kernel_reads_as_many_bytes_as_the_family_has() {
-        assert_eq!(RawAddress::encode(address("1.2.3.4:5")).encoded_len(), size_of::<libc::sockaddr_in>());
-        assert_eq!(RawAddress::encode(address("[::1]:5")).encoded_len(), size_of::<libc::sockaddr_in6>());
+        assert_eq!(RawAddress::from(address("1.2.3.4:5")).encoded_len(), size_of::<libc::sockaddr_in>());
+        assert_eq!(RawAddress::from(address("[::1]:5")).encoded_len(), size_of::<libc::sockaddr_in6>());
         assert_eq!(size_of::<RawAddress>(), size_of::<libc::sockaddr_in6>());
         assert!(align_of::<RawAddress>() >= align_of::<libc::sockaddr_in6>());
-    }
-
-    #[test]
-    fn only_one_machine_with_a_port_can_be_answered() {
-        for text in ["1.2.3.4:5", "127.0.0.1:1", "[::1]:5", "[fe80::1%7]:9"] {
-            assert!(is_answerable(address(text)), "{text}");
-        }
-        for text in ["1.2.3.4:0", "0.0.0.0:5", "224.0.0.1:5", "255.255.255.255:5", "[::]:5", "[ff02::1]:5"] {
-            assert!(!is_answerable(address(text)), "{text}");
-        }
     }
 }
