@@ -12,6 +12,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::driver::{Driver, Tally};
 use crate::workload::{Distribution, KeySampler, KeySpace, ValueShape};
 
+/// Requests that each thread draws beforehand.
+const DRAW_COUNT: usize = 1 << 20;
+
 /// Longest wait for answers before the loop looks at the clock again.
 const POLL_WAIT: Duration = Duration::from_millis(1);
 
@@ -92,7 +95,7 @@ impl Measured {
 pub(crate) fn load(phase: &Phase, progress: &Progress) -> Result<Loaded, ConnectError> {
     let threads = phase.threads as u64;
     let (tally, seconds) = on_threads(phase, |thread, driver| {
-        let share = |thread: u64| u128::from(phase.keys.count()) * u128::from(thread) / u128::from(threads);
+        let share = |thread: usize| u128::from(phase.keys.count()) * thread as u128 / u128::from(threads);
         let (first, end) = (share(thread) as u64, share(thread + 1) as u64);
         load_range(driver, first..end, progress);
     })?;
@@ -124,11 +127,8 @@ fn load_range(driver: &mut Driver, range: std::ops::Range<u64>, progress: &Progr
 /// # Errors
 /// [`ConnectError`] when a server cannot be reached at the start.
 pub(crate) fn run(phase: &Phase, progress: &Progress) -> Result<Measured, ConnectError> {
-    let sampler = KeySampler::new(phase.keys, phase.distribution);
-    let (tally, seconds) = on_threads(phase, |thread, driver| {
-        let random = Xoshiro256PlusPlus::seed_from_u64(phase.seed ^ thread.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        run_thread(driver, phase, &sampler, random, progress);
-    })?;
+    let draws: Vec<Vec<Draw>> = (0..phase.threads as u64).map(|thread| draw(phase, thread)).collect();
+    let (tally, seconds) = on_threads(phase, |thread, driver| run_thread(driver, phase, &draws[thread], progress))?;
     Ok(Measured {
         ops: tally.answered(),
         seconds,
@@ -140,13 +140,24 @@ pub(crate) fn run(phase: &Phase, progress: &Progress) -> Result<Measured, Connec
     })
 }
 
-fn run_thread(
-    driver: &mut Driver,
-    phase: &Phase,
-    sampler: &KeySampler,
-    mut random: Xoshiro256PlusPlus,
-    progress: &Progress,
-) {
+/// A request as it was drawn: the index of its key, and whether it is a GET.
+type Draw = (u64, bool);
+
+/// What one thread asks for, again from the first when it comes to the last. Drawn beforehand, since a Zipf number costs as
+/// much as a request.
+fn draw(phase: &Phase, thread: u64) -> Vec<Draw> {
+    let sampler = KeySampler::new(phase.keys, phase.distribution);
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(phase.seed ^ thread.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    (0..DRAW_COUNT)
+        .map(|_| {
+            let is_get = random.random_bool(phase.gets);
+            (sampler.sample(&mut random), is_get)
+        })
+        .collect()
+}
+
+fn run_thread(driver: &mut Driver, phase: &Phase, draws: &[Draw], progress: &Progress) {
+    let mut draws = draws.iter().cycle();
     let interval = phase.rate.map(|rate| Duration::from_secs_f64(phase.threads as f64 / rate));
     let started = Instant::now();
     let end = started + phase.duration;
@@ -162,8 +173,8 @@ fn run_thread(
                 wait = wait.min(due - now);
                 break;
             }
-            let is_get = random.random_bool(phase.gets);
-            if !driver.issue(sampler.sample(&mut random), is_get, interval.map(|_| due)) {
+            let Some(&(index, is_get)) = draws.next() else { break };
+            if !driver.issue(index, is_get, interval.map(|_| due)) {
                 break;
             }
             due += interval.unwrap_or_default();
@@ -178,7 +189,7 @@ fn run_thread(
 }
 
 /// Runs `work` on each thread with a driver of its own, adds up what they counted, and says how many seconds it took.
-fn on_threads(phase: &Phase, work: impl Fn(u64, &mut Driver) + Sync) -> Result<(Tally, f64), ConnectError> {
+fn on_threads(phase: &Phase, work: impl Fn(usize, &mut Driver) + Sync) -> Result<(Tally, f64), ConnectError> {
     let mut drivers = (0..phase.threads)
         .map(|_| Driver::connect(&phase.config, phase.keys, phase.values))
         .collect::<Result<Vec<_>, _>>()?;
@@ -186,7 +197,7 @@ fn on_threads(phase: &Phase, work: impl Fn(u64, &mut Driver) + Sync) -> Result<(
     thread::scope(|scope| {
         for (thread, driver) in drivers.iter_mut().enumerate() {
             let work = &work;
-            scope.spawn(move || work(thread as u64, driver));
+            scope.spawn(move || work(thread, driver));
         }
     });
     let seconds = started.elapsed().as_secs_f64();
