@@ -1,11 +1,13 @@
-//! `dpukv bench frames`: a server over raw frames and MICA2's wire, one client core.
+//! `dpukv bench frames`: a server over raw frames, in MICA2's wire or the native one, one client core.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use arch::Tick;
-use client::mica::{MicaAnswer, MicaClient, MicaDirectory, MicaEndpoint, WINDOW};
+use client::frames::{
+    FrameAnswer, FrameClient, FrameClientConfig, FrameDirectory, FrameEndpoint, TIMEOUT_US, WINDOW, Wire,
+};
 use hdrhistogram::Histogram;
 use qp_wire::net::{Local, MacAddr, Remote};
 use qp_wire::{Opcode, ResultCode};
@@ -56,9 +58,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", default_value = "unknown")]
     design: String,
 
-    /// Requests in one frame
+    /// How requests are written
+    #[arg(long, value_enum, default_value_t = WireName::Mica2)]
+    wire: WireName,
+
+    /// Requests in one frame, if they fit
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
-    requests_per_frame: u8,
+    requests_per_frame: u16,
+
+    /// Requests outstanding at most; MICA2's client has 1024
+    #[arg(long, value_name = "COUNT", default_value_t = WINDOW)]
+    window: u16,
+
+    /// Microseconds after which a request counts as lost
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = TIMEOUT_US)]
+    timeout_us: u32,
 
     /// Keys of 8 bytes, with values of 8
     #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
@@ -93,12 +107,46 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
 }
 
+/// A wire, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum WireName {
+    /// As MICA2's client does
+    Mica2,
+    /// In our own frames
+    Native,
+}
+
+impl WireName {
+    const fn wire(self) -> Wire {
+        match self {
+            Self::Mica2 => Wire::Mica,
+            Self::Native => Wire::Native,
+        }
+    }
+
+    /// Requests that a frame can have at most.
+    const fn requests_per_frame_max(self) -> usize {
+        match self {
+            Self::Mica2 => u8::MAX as usize,
+            Self::Native => qp_wire::limits::REQUEST_COUNT_MAX,
+        }
+    }
+
+    /// As reports have it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Mica2 => "mica2",
+            Self::Native => "native",
+        }
+    }
+}
+
 /// One mix, over all its repetitions.
 #[derive(Debug, Serialize)]
 struct FramesRun {
     design: String,
     wire: &'static str,
-    requests_per_frame: u8,
+    requests_per_frame: u16,
     distribution: String,
     gets: f64,
     #[serde(flatten)]
@@ -119,7 +167,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     above_zero("seconds", args.seconds, 3600.0)?;
     at_least_one("repeat", args.repeat, 1000)?;
     at_least_one("partitions", args.partitions.into(), 256)?;
-    at_least_one("requests-per-frame", args.requests_per_frame.into(), 255)?;
+    at_least_one("requests-per-frame", args.requests_per_frame.into(), args.wire.requests_per_frame_max())?;
+    at_least_one("window", args.window.into(), usize::from(u16::MAX) - 1)?;
+    at_least_one("timeout-us", args.timeout_us as usize, 60_000_000)?;
     args.gets.iter().try_for_each(|&gets| share("gets", gets))?;
     let keys = KeySpace::new(args.keys, 8).map_err(usage)?;
     let mut bench = Bench::open(args)?;
@@ -170,7 +220,7 @@ impl Tally {
         Self { answered: 0, misses: 0, timed_out: 0, errors: 0, latency_ticks }
     }
 
-    fn record(&mut self, answer: &MicaAnswer<'_>) {
+    fn record(&mut self, answer: &FrameAnswer<'_>) {
         match answer.result {
             ResultCode::TimedOut => return self.timed_out += 1,
             ResultCode::Success => {}
@@ -183,7 +233,7 @@ impl Tally {
 }
 
 struct Bench {
-    client: MicaClient<DpdkPort>,
+    client: FrameClient<DpdkPort>,
     clock: MonotonicClock,
 }
 
@@ -199,22 +249,27 @@ impl Bench {
             core_count: 1,
             queue_count_max: 1,
             first_udp_port: 0,
-            buffers: 2 * WINDOW as u32,
+            buffers: 2 * u32::from(args.window),
             payload_len_max: 1472,
             huge_pages: !args.no_huge_pages,
         });
         let opened = opened.map_err(|error| usage(&error))?;
         let local = Local { mac: opened.mac, ipv4: args.address, port: 0 };
         let endpoint_count = args.endpoint.len() as u16;
-        let endpoints = args.endpoint.iter().zip(0..).map(|(&remote, owner)| MicaEndpoint { owner, remote });
-        let directory = MicaDirectory {
+        let endpoints = args.endpoint.iter().zip(0..).map(|(&remote, owner)| FrameEndpoint { owner, remote });
+        let directory = FrameDirectory {
             concurrent_read: args.concurrent_read,
             concurrent_write: false,
             owners: (0..args.partitions).map(|partition| partition % endpoint_count).collect(),
             endpoints: endpoints.collect(),
         };
         let ports = opened.ports.into_iter().map(|port| (port, local));
-        let client = MicaClient::new(ports, directory, args.requests_per_frame, clock.rate());
+        let config = FrameClientConfig {
+            window: args.window,
+            timeout_us: args.timeout_us,
+            ..FrameClientConfig::new(args.wire.wire(), args.requests_per_frame)
+        };
+        let client = FrameClient::new(ports, directory, config, clock.rate());
         let mut bench = Self { client, clock };
         bench.connect(args)?;
         Ok(bench)
@@ -293,7 +348,7 @@ impl Bench {
         let us = |quantile| rate.ns(tally.latency_ticks.value_at_quantile(quantile)) as f64 / 1e3;
         FramesRun {
             design: args.design.clone(),
-            wire: "mica2",
+            wire: args.wire.name(),
             requests_per_frame: args.requests_per_frame,
             distribution: distribution.name(),
             gets,

@@ -3,7 +3,9 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
+use qp_wire::batch::{self, ResponseColumns};
 use qp_wire::mica::{RequestFrame, ResponseWriter};
+use qp_wire::native::{Identity, RequestBody};
 use qp_wire::net::{Datagram, MacAddr, reply_headers};
 
 use super::*;
@@ -31,14 +33,27 @@ impl RawFrame for Frame {
     }
 }
 
+const IDENTITY: Identity<'static> = Identity {
+    server_id: 1,
+    epoch: 1,
+    design: 0,
+    concurrent_read: false,
+    complete: true,
+    frame_len_max: 1472,
+    value_len_max: 1442,
+    key_len_max: 255,
+    owners: &[0, 1, 0, 1],
+    endpoints: &[native::Endpoint::new(0, [10, 0, 0, 1], 0), native::Endpoint::new(1, [10, 0, 0, 1], 1)],
+};
+
 /// Frames on their way.
 type Waiting = VecDeque<Vec<u8>>;
 
-/// Both directions of a wire, with the frames that wait in each.
+/// Both directions of a cable, with the frames that wait in each.
 #[derive(Clone, Debug, Default)]
-struct Wire(Rc<RefCell<(Waiting, Waiting)>>);
+struct Cable(Rc<RefCell<(Waiting, Waiting)>>);
 
-impl RawPort for Wire {
+impl RawPort for Cable {
     type Frame = Frame;
 
     fn alloc(&mut self) -> Option<Frame> {
@@ -46,9 +61,9 @@ impl RawPort for Wire {
     }
 
     fn receive(&mut self, into: &mut Burst<Frame>, _: &mut DropCounts) {
-        let mut wire = self.0.borrow_mut();
+        let mut cable = self.0.borrow_mut();
         while into.room() > 0
-            && let Some(bytes) = wire.1.pop_front()
+            && let Some(bytes) = cable.1.pop_front()
         {
             let len = bytes.len();
             into.push(Frame(bytes, len)).expect("room");
@@ -62,26 +77,71 @@ impl RawPort for Wire {
     }
 }
 
+fn mica_answer(payload: &[u8]) -> Vec<u8> {
+    let requests = RequestFrame::decode(payload).expect("requests");
+    let mut answer = vec![0; 4000];
+    let mut writer = ResponseWriter::new(&mut answer, requests.response_len_min()).expect("room");
+    for request in requests.requests() {
+        writer.push(request.head(), ResultCode::Success, Some(b"12345678")).expect("room");
+    }
+    let len = writer.finish();
+    answer.truncate(len);
+    answer
+}
+
+fn native_answer(payload: &[u8]) -> Vec<u8> {
+    let native::RequestFrame { header, body } = native::RequestFrame::decode(payload).expect("requests");
+    let mut answer = vec![0; 4000];
+    let (kind, len) = match body {
+        RequestBody::Batch(batch) => {
+            let mut columns = ResponseColumns::new();
+            let body = &mut answer[native::HEADER_LEN..];
+            let mut writer = batch::ResponseWriter::new(body, &mut columns, batch.count()).expect("room");
+            for _ in 0..batch.count() {
+                writer.value_buf()[..8].copy_from_slice(b"12345678");
+                writer.push_value(ResultCode::Success, 8);
+            }
+            (FrameKind::BatchResponse, writer.finish())
+        }
+        RequestBody::Identity => {
+            let len = IDENTITY.encode(&mut answer[native::HEADER_LEN..]).expect("room");
+            (FrameKind::IdentityResponse, len)
+        }
+    };
+    native::encode_header(&mut answer, kind, 0, header).expect("room");
+    answer.truncate(native::HEADER_LEN + len);
+    answer
+}
+
 struct World {
-    client: MicaClient<Wire>,
+    client: FrameClient<Cable>,
     wire: Wire,
+    cable: Cable,
 }
 
 impl World {
     /// A client of a server with two endpoints, whose cores own the partitions in turn.
-    fn new(concurrent_read: bool, requests_per_frame: u8) -> Self {
-        let directory = MicaDirectory {
+    fn new(concurrent_read: bool, requests_per_frame: u16) -> Self {
+        Self::speaking(Wire::Mica, concurrent_read, requests_per_frame)
+    }
+
+    fn speaking(wire: Wire, concurrent_read: bool, requests_per_frame: u16) -> Self {
+        let directory = FrameDirectory {
             concurrent_read,
             concurrent_write: false,
             owners: vec![0, 1, 0, 1],
-            endpoints: vec![MicaEndpoint { owner: 0, remote: remote(0) }, MicaEndpoint { owner: 1, remote: remote(1) }],
+            endpoints: vec![
+                FrameEndpoint { owner: 0, remote: remote(0) },
+                FrameEndpoint { owner: 1, remote: remote(1) },
+            ],
         };
-        let wire = Wire::default();
+        let cable = Cable::default();
         // A tick is a microsecond.
         let rate = TickRate::from_hz(1_000_000).expect("a rate");
-        let mut client = MicaClient::new([(wire.clone(), LOCAL)], directory, requests_per_frame, rate);
+        let config = FrameClientConfig::new(wire, requests_per_frame);
+        let mut client = FrameClient::new([(cable.clone(), LOCAL)], directory, config, rate);
         client.probe();
-        let mut world = Self { client, wire };
+        let mut world = Self { client, wire, cable };
         world.answer(|_| ());
         assert_eq!(world.poll(0), []);
         assert!(world.client.is_connected());
@@ -90,23 +150,21 @@ impl World {
 
     /// Answers all that was sent, success with the value "12345678", after a change; the ports that it was sent to.
     fn answer(&mut self, change: impl Fn(&mut Vec<u8>)) -> Vec<u16> {
-        let mut wire = self.wire.0.borrow_mut();
+        let mut cable = self.cable.0.borrow_mut();
         let mut ports = Vec::new();
-        while let Some(mut frame) = wire.0.pop_front() {
+        while let Some(mut frame) = cable.0.pop_front() {
             let datagram = Datagram::decode(&frame).expect("a datagram");
             ports.push(datagram.destination_port());
-            let requests = RequestFrame::decode(datagram.payload()).expect("requests");
-            let mut payload = vec![0; 4000];
-            let mut writer = ResponseWriter::new(&mut payload, requests.response_len_min()).expect("room");
-            for request in requests.requests() {
-                writer.push(request.head(), ResultCode::Success, Some(b"12345678")).expect("room");
-            }
-            let len = writer.finish();
-            frame.resize(HEADERS_LEN + len, 0);
-            reply_headers(&mut frame, len, Checksums::Zero).expect("room");
-            frame[HEADERS_LEN..].copy_from_slice(&payload[..len]);
+            let payload = match self.wire {
+                Wire::Mica => mica_answer(datagram.payload()),
+                Wire::Native => native_answer(datagram.payload()),
+                Wire::Echo => datagram.payload().to_vec(),
+            };
+            frame.resize(HEADERS_LEN + payload.len(), 0);
+            reply_headers(&mut frame, payload.len(), Checksums::Zero).expect("room");
+            frame[HEADERS_LEN..].copy_from_slice(&payload);
             change(&mut frame);
-            wire.1.push_back(frame);
+            cable.1.push_back(frame);
         }
         ports
     }
@@ -132,7 +190,7 @@ fn exclusive_requests_go_to_the_owners_endpoint() {
         assert_eq!(world.answer(|_| ()), [owner]);
         assert_eq!(world.poll(2), [(index, ResultCode::Success)]);
     }
-    assert_eq!(world.client.counts(), MicaCounts::default());
+    assert_eq!(world.client.counts(), FrameCounts::default());
 }
 
 #[test]
@@ -210,12 +268,12 @@ fn what_comes_after_the_time_is_for_nobody() {
 #[test]
 fn no_more_are_outstanding_than_the_window_has() {
     let mut world = World::new(false, 1);
-    (0..WINDOW as u64).for_each(|index| world.ask(Opcode::Get, index, 1));
+    (0..u64::from(WINDOW)).for_each(|index| world.ask(Opcode::Get, index, 1));
     let full = world.client.submit(Tick(1), Opcode::Get, b"one more", b"", 0);
-    assert_eq!((full, world.client.room()), (Err(MicaSubmitError::Full), 0));
+    assert_eq!((full, world.client.room()), (Err(FrameSubmitError::Full), 0));
     world.client.flush(Tick(1));
     world.answer(|_| ());
-    assert_eq!((world.poll(2).len(), world.client.outstanding()), (WINDOW, 0));
+    assert_eq!((world.poll(2).len(), world.client.outstanding()), (usize::from(WINDOW), 0));
 }
 
 #[test]
@@ -228,4 +286,49 @@ fn frames_leave_together_or_after_ten_microseconds() {
     assert_eq!(world.answer(|_| ()).len(), 31);
     (0..32).for_each(|index| world.ask(Opcode::Get, index, 16));
     assert_eq!(world.answer(|_| ()).len(), 32);
+}
+
+#[test]
+fn native_frames_gather_what_goes_to_one_endpoint() {
+    let mut world = World::speaking(Wire::Native, false, 64);
+    (0..40).for_each(|index| world.ask(Opcode::Get, index, 1));
+    assert_eq!(world.answer(|_| ()), [], "nothing is full");
+    world.client.flush(Tick(1));
+    assert_eq!(world.answer(|_| ()), [0, 1], "four partitions, two endpoints");
+    let mut told = world.poll(2);
+    told.sort_unstable_by_key(|(tag, _)| *tag);
+    assert_eq!(told, (0..40).map(|tag| (tag, ResultCode::Success)).collect::<Vec<_>>());
+    assert_eq!((world.client.outstanding(), world.client.counts()), (0, FrameCounts::default()));
+}
+
+#[test]
+fn a_native_frame_leaves_when_the_next_request_would_not_fit() {
+    let mut world = World::speaking(Wire::Native, true, 1000);
+    (0..400).for_each(|index| world.ask(Opcode::Get, index, 1));
+    world.client.flush(Tick(1));
+    // 1472 bytes hold a frame header, a body header and 181 keys of 8 bytes, and as many values of 8 bytes in the answer.
+    assert_eq!(world.answer(|_| ()).len(), 3);
+    assert_eq!(world.poll(2).len(), 400);
+}
+
+#[test]
+fn a_native_frame_is_given_up_as_a_whole() {
+    let mut world = World::speaking(Wire::Native, true, 8);
+    (0..20).for_each(|index| world.ask(Opcode::Get, index, 1));
+    world.client.flush(Tick(900));
+    let mut told = Vec::new();
+    (0..32).for_each(|_| told.extend(world.poll(1001)));
+    assert_eq!(told, (0..20).map(|tag| (tag, ResultCode::TimedOut)).collect::<Vec<_>>());
+    world.answer(|_| ());
+    assert_eq!((world.poll(1002), world.client.counts().late), (vec![], 3));
+}
+
+#[test]
+fn what_comes_back_as_it_was_sent_is_an_answer_to_who_asked_for_an_echo() {
+    let mut world = World::speaking(Wire::Echo, true, 4);
+    (0..10).for_each(|index| world.ask(Opcode::Get, index, 1));
+    world.client.flush(Tick(1));
+    assert_eq!(world.answer(|_| ()).len(), 3);
+    assert_eq!(world.poll(2), (0..10).map(|tag| (tag, ResultCode::Success)).collect::<Vec<_>>());
+    assert_eq!(world.client.counts(), FrameCounts::default());
 }
