@@ -1,14 +1,17 @@
 //! All six designs over devices, and with every kind of memory.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
+use arch::{Tick, TickRate};
+use client::frames::{FrameClient, FrameClientConfig, FrameDirectory, FrameEndpoint, Wire};
 use kv_core::design::Design;
 use qp_wire::net::{MacAddr, Remote};
 use qp_wire::{Opcode, ResultCode, mica};
 use shell_io::port::dpdk::DpdkPort;
 
-use crate::client::{Client, PATIENCE};
-use crate::frames::{config, mica_frame, only_port, receive, send};
+use crate::client::{Client, PATIENCE, Told};
+use crate::frames::{CLIENT, config, mica_frame, only_port, receive, send};
 use crate::network::{apart, mac_told, veth};
 use crate::process::{Side, free_control_address};
 
@@ -28,8 +31,8 @@ fn keys() -> impl Iterator<Item = Vec<u8>> {
     (0..64u32).map(|index| format!("key {index}").into_bytes())
 }
 
-/// SETs and GETs by kernel sockets and the native wire.
-fn ask_natively(first: SocketAddr) {
+/// SETs and GETs by kernel sockets and the native wire. What the server says of itself.
+fn ask_natively(first: SocketAddr) -> Told {
     let mut client = Client::new();
     let told = client.complete_identity(first);
     for key in keys() {
@@ -39,15 +42,16 @@ fn ask_natively(first: SocketAddr) {
         let answer = client.get(told.endpoint_of(&key), &key);
         assert_eq!((answer.result, answer.value), (ResultCode::Success, Some([&key[..], b"'s value"].concat())));
     }
+    told
 }
 
 /// One MICA2 request in a raw frame; its result and its value. Sent again until it is answered.
 fn ask_mica(port: &mut DpdkPort, server: &Remote, opcode: Opcode, key: &[u8], value: &[u8]) -> (ResultCode, Vec<u8>) {
     let frame = mica_frame(server, opcode, key, value, 7);
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     while start.elapsed() < PATIENCE {
         send(port, &frame);
-        let sent = std::time::Instant::now();
+        let sent = Instant::now();
         while sent.elapsed().as_millis() < 50 {
             for answer in receive(port) {
                 let payload = answer.get(qp_wire::net::HEADERS_LEN..).unwrap_or_default();
@@ -82,6 +86,63 @@ fn ask_in_raw_frames(port: &mut DpdkPort, mac: MacAddr, endpoints: &[SocketAddr]
     found
 }
 
+/// The endpoints among those that a server has told which can be reached by this MAC address.
+fn directory_of(told: &Told, mac: MacAddr, reached: &[SocketAddr]) -> FrameDirectory {
+    let endpoints = told.endpoints.iter().zip(0..).filter(|(address, _)| reached.contains(address));
+    let endpoint = |(address, owner): (&SocketAddr, u16)| match address {
+        SocketAddr::V4(address) => {
+            Some(FrameEndpoint { owner, remote: Remote { mac, ipv4: *address.ip(), port: address.port() } })
+        }
+        SocketAddr::V6(_) => None,
+    };
+    FrameDirectory {
+        concurrent_read: false,
+        concurrent_write: false,
+        owners: told.owners.iter().copied().map(u16::from).collect(),
+        endpoints: endpoints.filter_map(endpoint).collect(),
+    }
+}
+
+/// Native frames without a kernel, several requests in each: a SET of every key that these endpoints own, then a GET.
+fn ask_natively_in_raw_frames(port: DpdkPort, told: &Told, mac: MacAddr, reached: &[SocketAddr]) {
+    let config = FrameClientConfig { timeout_us: 100_000, ..FrameClientConfig::new(Wire::Native, 8) };
+    let rate = TickRate::from_hz(1_000_000).expect("not zero");
+    let start = Instant::now();
+    let now = || Tick(start.elapsed().as_micros() as u64);
+    let mut client = FrameClient::new([(port, CLIENT)], directory_of(told, mac, reached), config, rate);
+    while !client.is_connected() {
+        client.probe();
+        for _ in 0..1000 {
+            client.poll(now(), &mut |_| {});
+        }
+        assert!(start.elapsed() < PATIENCE, "an endpoint gives no identity");
+    }
+    let mut waiting: Vec<Vec<u8>> = keys().filter(|key| reached.contains(&told.endpoint_of(key))).collect();
+    assert!(!waiting.is_empty(), "these endpoints own no key");
+    for opcode in [Opcode::Set, Opcode::Get] {
+        let asked = std::mem::take(&mut waiting);
+        let mut left: Vec<usize> = (0..asked.len()).collect();
+        while !left.is_empty() {
+            for index in left.drain(..) {
+                let value = if opcode == Opcode::Set { &b"natively"[..] } else { b"" };
+                client.submit(now(), opcode, &asked[index], value, index as u64).expect("room");
+            }
+            client.flush(now());
+            while client.outstanding() > 0 {
+                client.poll(now(), &mut |answer| match answer.result {
+                    ResultCode::TimedOut => left.push(answer.tag as usize),
+                    result => {
+                        assert_eq!(result, ResultCode::Success);
+                        assert!(opcode == Opcode::Set || answer.value == b"natively");
+                    }
+                });
+            }
+            assert!(start.elapsed() < PATIENCE, "{} requests are never answered", left.len());
+        }
+        waiting = asked;
+    }
+}
+
 fn answers_in(design: Design, huge_pages: bool) -> Result<(), String> {
     // The host's device has number 0, the DPU's number 1.
     veth(0)?;
@@ -90,12 +151,13 @@ fn answers_in(design: Design, huge_pages: bool) -> Result<(), String> {
     let dpu = Side::dpu(&side_config(design, 1, huge_pages, &format!("listen = \"{control}\"")));
     let host = Side::host(&side_config(design, 0, huge_pages, &format!("connect = \"{control}\"\nretry_ms = 20")));
     let endpoints = if dpu.ready.endpoints.is_empty() { &host.ready.endpoints } else { &dpu.ready.endpoints };
-    ask_natively(endpoints[0]);
+    let told = ask_natively(endpoints[0]);
     let number = u8::from(!dpu.ready.endpoints.is_empty());
     let (mut port, mac) = only_port(&config(&format!("net_af_packet0,iface=cl{number}"), 1));
     let server = mac_told(&mut port, mac, [10, 77, number, 1].into());
     let found = ask_in_raw_frames(&mut port, server, endpoints);
     assert!(found > 0, "{design:?}");
+    ask_natively_in_raw_frames(port, &told, server, endpoints);
     assert_eq!((host.terminate().code(), dpu.terminate().code()), (Some(0), Some(0)), "{design:?}");
     Ok(())
 }
