@@ -3,6 +3,9 @@
 //! DPDK starts once in a process, so each test here runs in a process of its own, as [`apart`] has it. What a machine
 //! cannot run is skipped with one line that says why.
 
+mod allocations;
+#[path = "../counting/mod.rs"]
+mod counting;
 mod devices;
 mod frames;
 mod memory;

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 
 use arch::{Tick, TickRate};
 use kv_core::counters::Counter;
-use kv_core::engine::{Engine, Policy, Prefix, Serve};
+use kv_core::engine::{Engine, Policy, Prefix, Prefixes, Serve};
 use kv_core::framed::Framed;
 use kv_core::hash::Secret;
 use kv_core::partition::{Partition, Store};
@@ -22,11 +22,18 @@ const REQUEST_COUNT: u64 = 10_000_000;
 
 const SECRET: Secret = Secret { k0: 1, k1: 2 };
 
-fn store(memory: &[AtomicU64]) -> Store<'_> {
+pub(crate) fn store(memory: &[AtomicU64]) -> Store<'_> {
     let config = TableConfig { mode: Mode::Store, concurrent_read: false, secret: SECRET, item_len_hint: 16 };
     let mut store = Store::new(SECRET);
     store.push(Partition::Owned(Table::format(memory, &config).expect("a table"))).expect("the first partition");
     store
+}
+
+/// The sources that get whole answers: all of the tests'.
+pub(crate) fn listed() -> Prefixes {
+    let mut listed = Prefixes::new();
+    listed.push(Prefix::new([10, 0, 0, 0].into(), 8).expect("a prefix")).expect("room");
+    listed
 }
 
 /// A core that serves, and the port of another one that plays the client: a ring brings everything back.
@@ -45,8 +52,7 @@ impl<'m> World<'m> {
         let server = device.ports.pop().expect("two ports");
         let rate = TickRate::from_hz(1_000_000_000).expect("not zero");
         let local = Local { mac: device.mac, ipv4: SERVER_IP, port: 0 };
-        let mut policy = Policy { reply_len_max: 1472, ..Policy::default() };
-        policy.listed.push(Prefix::new([10, 0, 0, 0].into(), 8).expect("a prefix")).expect("room");
+        let policy = Policy { listed: listed(), reply_len_max: 1472, ..Policy::default() };
         let engine = Serve::new(Framed::new(server, local, rate), store(memory), policy, rate);
         Self { engine, client, mac: device.mac, now: 0 }
     }
