@@ -13,7 +13,7 @@ fi
 packages=(-p shell-io -p shell-host -p shell-dpu -p dpukv)
 cargo clippy --locked "${packages[@]}" --features "shell-io/dpdk,shell-host/dpdk,shell-dpu/dpdk,dpukv/dpdk" --all-targets -- -D warnings
 
-run=(--locked -p shell-io -p shell-host --features "shell-io/dpdk,shell-host/dpdk" --test dpdk)
+run=(--locked -p shell-io -p shell-host --features "shell-io/dpdk,shell-host/dpdk" --lib --test dpdk)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0

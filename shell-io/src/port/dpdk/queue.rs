@@ -284,3 +284,6 @@ impl RawPort for DpdkPort {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
