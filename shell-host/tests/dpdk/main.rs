@@ -13,6 +13,7 @@ mod designs;
 #[path = "../../../shell-io/tests/dpdk/frames.rs"]
 mod frames;
 mod network;
+mod offloads;
 #[allow(dead_code, reason = "the processes are shared with the tests over kernel sockets, which use all of it")]
 #[path = "../two_processes/process.rs"]
 mod process;

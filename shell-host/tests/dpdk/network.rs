@@ -46,6 +46,18 @@ pub(crate) fn run(command: &str) -> Result<(), String> {
     }
 }
 
+/// Why there can be no tap here, asked of the system itself: what is in the way of DPDK's driver beyond that is a fault.
+pub(crate) fn tap_is_there() -> Result<(), String> {
+    run("ip tuntap add dev probe0 mode tap")?;
+    run("ip tuntap del dev probe0 mode tap")
+}
+
+/// Why there can be no AF_XDP socket here, asked of the system itself.
+pub(crate) fn xdp_is_there() -> Result<(), String> {
+    let made = rustix::net::socket(rustix::net::AddressFamily::XDP, rustix::net::SocketType::RAW, None);
+    made.map(drop).map_err(|error| format!("socket(AF_XDP): {error}"))
+}
+
 /// A pair of devices, `kv<number>` for a server and `cl<number>` for clients, the latter with the address 10.77.`number`.2.
 pub(crate) fn veth(number: u8) -> Result<(), String> {
     run(&format!("ip link add kv{number} type veth peer name cl{number}"))?;

@@ -8,7 +8,7 @@ use qp_wire::{Opcode, ResultCode, mica};
 
 use crate::client::{Client, PATIENCE};
 use crate::frames::{config, mica_frame, only_port, receive, send};
-use crate::network::{apart, mac_told, run, veth};
+use crate::network::{apart, mac_told, run, tap_is_there, veth, xdp_is_there};
 use crate::process::Side;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -22,11 +22,6 @@ fn host_config(device: &str, cores: u8) -> String {
          [table]\nmemory = \"8MiB\"\nhuge_pages = false\n\
          [control]\nconnect = \"127.0.0.1:9\"\nretry_ms = 1000\n"
     )
-}
-
-/// A side that may not come up here; the reason if it does not.
-fn start(config: &str) -> Result<Side, String> {
-    Side::try_host(config).ok_or_else(|| "the device does not open on this machine".to_owned())
 }
 
 fn ask_by_kernel(host: &Side) {
@@ -46,11 +41,12 @@ fn ask_by_kernel(host: &Side) {
 #[test]
 fn a_tap_answers_the_kernel() {
     apart("wires::a_tap_answers_the_kernel", || {
-        let host = start(&host_config("net_tap0,iface=kv0", 2))?;
+        tap_is_there()?;
+        let host = Side::host(&host_config("net_tap0,iface=kv0", 2));
         // Both ends of a tap have one address until one of them is given another.
-        run("ip link set kv0 address 02:00:00:00:00:99")?;
-        run("ip addr add 10.77.0.2/24 dev kv0")?;
-        run("ip link set kv0 up")?;
+        for step in ["link set kv0 address 02:00:00:00:00:99", "addr add 10.77.0.2/24 dev kv0", "link set kv0 up"] {
+            run(&format!("ip {step}")).expect("the driver's interface");
+        }
         ask_by_kernel(&host);
         assert_eq!(host.terminate().code(), Some(0));
         Ok(())
@@ -72,8 +68,9 @@ fn af_packet_answers_the_kernel() {
 #[test]
 fn af_xdp_answers_the_kernel() {
     apart("wires::af_xdp_answers_the_kernel", || {
+        xdp_is_there()?;
         veth(0)?;
-        let host = start(&host_config("net_af_xdp0,iface=kv0", 1))?;
+        let host = Side::host(&host_config("net_af_xdp0,iface=kv0", 1));
         ask_by_kernel(&host);
         assert_eq!(host.terminate().code(), Some(0));
         Ok(())

@@ -37,13 +37,8 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn host(config: &str) -> Self {
-        Self::try_host(config).expect("a host that does not end before it is ready")
-    }
-
-    /// The host, if this machine has what the configuration asks for.
-    pub(crate) fn try_host(config: &str) -> Option<Self> {
         let child = host_command(config).stdout(Stdio::piped()).spawn().expect("the host's program");
-        Self::when_ready(child)
+        Self::when_ready(child).expect("a host that does not end before it is ready")
     }
 
     pub(crate) fn dpu(config: &str) -> Self {
