@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use client::{Config, Source};
 
-use crate::command::{bench, delete, demo, doctor, exists, get, incr, set, side};
+use crate::command::{bench, counters, delete, demo, doctor, exists, get, incr, set, side};
 use crate::duration;
 use crate::exit::Exit;
 
@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Demo(demo::Args),
     /// Say what this machine has and lacks
     Doctor(doctor::Args),
+    /// Print what a side counts, in OpenMetrics' format
+    Counters(counters::Args),
     /// Run the host side of a server
     #[command(hide = true)]
     Host(side::Args),

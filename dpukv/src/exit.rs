@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use client::{ConnectError, RequestError};
 use shell_io::boot::RunError;
+use shell_io::counters_file::CountersOpenError;
 use thiserror::Error;
 
 use crate::demo::ServerError;
@@ -119,6 +120,9 @@ pub(crate) enum Failure {
     /// The demo's server does not run.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// There are no counters to be read.
+    #[error(transparent)]
+    Counters(#[from] CountersOpenError),
     /// A side of a server does not run.
     #[error(transparent)]
     Side(#[from] RunError),
@@ -152,7 +156,12 @@ impl Failure {
             Self::NotFound { .. } | Self::Exists { .. } => Exit::No,
             Self::Stream { .. } => Exit::Machine,
             Self::NotLoaded { .. } => Exit::Refused,
-            Self::File { .. } | Self::Server(_) | Self::Side(_) | Self::Signal(_) | Self::Interrupted => Exit::Machine,
+            Self::File { .. }
+            | Self::Server(_)
+            | Self::Counters(_)
+            | Self::Side(_)
+            | Self::Signal(_)
+            | Self::Interrupted => Exit::Machine,
         }
     }
 

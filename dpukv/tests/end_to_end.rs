@@ -125,3 +125,17 @@ fn the_demo_runs_and_exports_what_it_measured() {
     }
     assert!(runs[1]["qp_request_bytes_per_op"].as_f64() > Some(0.0), "lat crosses the queue pair");
 }
+
+#[test]
+fn counters_are_printed_for_collectors() {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = place.path().join("counters");
+    // The host starts last, so the link leads to its counters.
+    let server = Server::start(Design::CpuOnly, &format!("memory = \"16MiB\"\n[counters]\nfile = {file:?}"));
+    let printed = server.command(&["counters", &file.display().to_string()]);
+    let text = String::from_utf8(printed.stdout).expect("text");
+    assert!(text.contains("\ndpukv_hits_total{side=\"host\",core=\"1\"} "), "{text}");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let nothing = server.command(&["counters", "/nowhere"]);
+    assert_eq!(nothing.status.code(), Some(7));
+}

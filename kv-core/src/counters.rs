@@ -117,6 +117,13 @@ counters! {
     Epoch = "epoch",
 }
 
+impl Counter {
+    /// Whether it says how much there is now.
+    pub const fn is_gauge(self) -> bool {
+        self as usize >= Self::LinkMbps as usize
+    }
+}
+
 /// Number of words that a core's counters take, drops included.
 pub const COUNTER_WORDS: usize = Counter::ALL.len() + DropReason::ALL.len();
 

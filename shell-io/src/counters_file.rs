@@ -8,6 +8,7 @@
 //! word    0      1        2     3           4           5      6        7          8    9
 //!         magic  version  side  core_count  word_count  names  tick_hz  server_id  pid  epoch
 //! word    16 + i * stride     the counters of core i, `word_count` of them
+//! behind the last core's      what a network device counts, by names of its driver's
 //! ```
 //!
 //! All words are in the byte order of the machine. `word_count` is [`COUNTER_WORDS`], `names` is a checksum of their
@@ -15,6 +16,8 @@
 //! a cache line, since each core writes to lines of its own.
 //!
 //! Each word is whole; words of one reading may be a turn of the core's loop apart.
+
+mod named;
 
 use std::fs::{self, File};
 use std::io;
@@ -36,7 +39,7 @@ use crate::memory::{Mapping, PAGE_LEN};
 const MAGIC: u64 = u64::from_ne_bytes(*b"DPUKVCNT");
 
 /// Version of the layout.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 const WORD_LEN: usize = size_of::<u64>();
 
@@ -45,6 +48,9 @@ const HEAD_WORDS: usize = 16;
 
 /// Words from one core's to the next one's.
 const STRIDE_WORDS: usize = COUNTER_WORDS.next_multiple_of(8);
+
+/// Words of what a device counts.
+const NAMED_WORDS: usize = named::PLACE_COUNT * named::PLACE_WORDS;
 
 /// Words of the head, in their order.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +103,7 @@ pub enum CountersCreateError {
 #[derive(Debug)]
 pub struct CountersFile {
     mapping: Mapping,
+    core_count: u8,
     file: OwnedFd,
     link: Option<PathBuf>,
 }
@@ -109,7 +116,7 @@ impl CountersFile {
     /// [`CountersCreateError`].
     pub fn create(head: &CountersHead, link: Option<&Path>) -> Result<Self, CountersCreateError> {
         let (file, mapping) = memory(head).map_err(|errno| CountersCreateError::Memory(errno.into()))?;
-        let mut created = Self { mapping, file, link: None };
+        let mut created = Self { mapping, core_count: head.core_count, file, link: None };
         for (word, value) in [
             (HeadWord::Version, VERSION),
             (HeadWord::Side, side_word(head.side)),
@@ -149,6 +156,12 @@ impl CountersFile {
     pub fn core(&self, index: u8) -> CoreCounters<'_> {
         let first = HEAD_WORDS + usize::from(index) * STRIDE_WORDS;
         CoreCounters { words: &self.mapping.words()[first..first + COUNTER_WORDS] }
+    }
+
+    /// Shows others what a network device counts, by its driver's names. For one thread.
+    pub fn publish_device(&self, counts: &[(String, u64)]) {
+        let first = first_named_word(self.core_count);
+        named::publish(&self.mapping.words()[first..first + NAMED_WORDS], counts);
     }
 
     /// Says in which epoch this side is attached to the other; 0 when it is not.
@@ -194,8 +207,12 @@ fn names_checksum() -> u32 {
     names.chain(DropReason::ALL.map(DropReason::name)).fold(0, |sum, name| crc32c(crc32c(sum, name.as_bytes()), b"\n"))
 }
 
+fn first_named_word(core_count: u8) -> usize {
+    HEAD_WORDS + usize::from(core_count) * STRIDE_WORDS
+}
+
 fn file_len(core_count: u8) -> usize {
-    ((HEAD_WORDS + usize::from(core_count) * STRIDE_WORDS) * WORD_LEN).next_multiple_of(PAGE_LEN)
+    ((first_named_word(core_count) + NAMED_WORDS) * WORD_LEN).next_multiple_of(PAGE_LEN)
 }
 
 fn memory(head: &CountersHead) -> Result<(OwnedFd, Mapping), Errno> {
@@ -258,6 +275,8 @@ pub struct CountersSnapshot {
     pub epoch: u32,
     /// The counters of each core.
     pub cores: Vec<Counters>,
+    /// What the network device counts, by its driver's names; empty where there is none.
+    pub device: Vec<(String, u64)>,
 }
 
 impl CountersSnapshot {
@@ -295,7 +314,11 @@ impl CountersReader {
         let words = read_words(&self.file, file_len(self.head.core_count) / WORD_LEN)
             .map_err(|cause| CountersOpenError::Io { path: self.path.clone(), cause })?;
         let cores = words[HEAD_WORDS..].chunks_exact(STRIDE_WORDS).take(self.head.core_count.into());
-        Ok(CountersSnapshot { epoch: words[HeadWord::Epoch as usize] as u32, cores: cores.map(counters_of).collect() })
+        Ok(CountersSnapshot {
+            epoch: words[HeadWord::Epoch as usize] as u32,
+            cores: cores.map(counters_of).collect(),
+            device: named::read(&words[first_named_word(self.head.core_count)..][..NAMED_WORDS]),
+        })
     }
 }
 

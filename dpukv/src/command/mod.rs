@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 pub(crate) mod bench;
+pub(crate) mod counters;
 pub(crate) mod delete;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Bench(args) => bench::run(args, &cli.shared),
         Command::Demo(args) => demo::run(args, &cli.shared),
         Command::Doctor(args) => doctor::run(args, &cli.shared),
+        Command::Counters(args) => counters::run(args),
         Command::Host(args) => side::run_host(args),
         Command::Dpu(args) => side::run_dpu(args),
     }

@@ -36,6 +36,10 @@ fn ask_by_kernel(host: &Side) {
     host.wait_for_count(Counter::EchoReplies, 3);
     host.wait_for_count(Counter::ArpReplies, 1);
     host.wait_for_count(Counter::DeviceReceived, 400);
+    host.wait_for("the driver's own counts", |counters| {
+        counters.device.iter().any(|(name, count)| name == "rx_good_packets" && *count >= 400)
+    });
+    host.wait_for("a link", |counters| counters.total(Counter::LinkMbps) > 0);
 }
 
 #[test]

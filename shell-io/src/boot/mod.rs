@@ -35,6 +35,7 @@ use self::cores::{Core, Opened, Shared};
 use self::ends::{Ends, Place};
 use self::identity::Directory;
 use self::publication::Publisher;
+use self::ways_in::WaysIn;
 use crate::announce::{Ready, side_name};
 use crate::clock::MonotonicClock;
 use crate::config::{self, Config, ConnectSection, ControlSection, ListenSection, NetworkSection, Pin, TableMode};
@@ -43,12 +44,16 @@ use crate::counters_file::{CountersFile, CountersHead};
 use crate::lcore;
 use crate::mailbox::Mailbox;
 use crate::memory::{Region, TableMemory};
+use crate::port::dpdk::DeviceWatch;
 
 pub use ends::AttachError;
 pub use error::{Exit, RunError};
 
 /// Bytes of a core's stack: its engine and its port are large values that are moved once, when they are made.
 const STACK_LEN: usize = 8 << 20;
+
+/// Between two times that others are shown what a device counts, and the longest that a stop waits for it.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The `[control]` section of a side that can be started.
 pub trait Boot: ControlSection {
@@ -185,7 +190,12 @@ impl<C: Boot> Server<'_, C> {
         opened: &Sender<Result<Opened, RunError>>,
     ) -> Result<Vec<ScopedJoinHandle<'s, ()>>, RunError> {
         let cpus = self.cpus();
-        let mut ways_in = ways_in::open(self.config, &self.plan)?.into_iter();
+        let WaysIn { of_cores, device } = ways_in::open(self.config, &self.plan)?;
+        let mut ways_in = of_cores.into_iter();
+        if let Some(device) = device {
+            let (counters, stop) = (&self.counters, self.shared.stop);
+            scope.spawn(move || watch(&device, counters, stop));
+        }
         let mut threads = Vec::new();
         for (index, store) in (0u8..).zip(stores) {
             let id = CoreId(index);
@@ -288,6 +298,16 @@ impl<C: Boot> Server<'_, C> {
         };
         ends.identify(None);
         Ok(Link::new(way, own, self.config.control.timing(), ends, Arc::clone(stop)).run()?)
+    }
+}
+
+/// Shows what a device counts, until the side stops. Not on a core: some drivers ask the card for it, and wait.
+fn watch(device: &DeviceWatch, counters: &CountersFile, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed)
+        && let Some(counts) = device.extended_counts()
+    {
+        counters.publish_device(&counts);
+        thread::sleep(WATCH_INTERVAL);
     }
 }
 

@@ -8,19 +8,31 @@ use qp_wire::net::Local;
 use super::cores::WayIn;
 use super::error::RunError;
 use crate::config::{Config, ControlSection, NetworkSection, PortKind};
-use crate::port::dpdk::{self, DpdkConfig, DpdkDevice};
+use crate::port::dpdk::{self, DeviceWatch, DpdkConfig, DpdkDevice};
 
-/// The way in of each core, `None` for cores without a port. A device is opened here, sockets by their cores.
-pub(super) fn open<C: ControlSection>(config: &Config<C>, plan: &Plan) -> Result<Vec<Option<WayIn>>, RunError> {
+/// By what packets come to a side.
+#[derive(Debug)]
+pub(super) struct WaysIn {
+    /// The way in of each core, `None` for cores without a port.
+    pub(super) of_cores: Vec<Option<WayIn>>,
+    /// The device that they lead to, if it is one.
+    pub(super) device: Option<DeviceWatch>,
+}
+
+/// The ways in of all cores. A device is opened here, sockets by their cores.
+pub(super) fn open<C: ControlSection>(config: &Config<C>, plan: &Plan) -> Result<WaysIn, RunError> {
     let cores = (0..plan.core_count(C::SIDE)).map(CoreId);
     let has_port = |core: &CoreId| plan.has_port(C::SIDE, *core);
     let port_count = cores.clone().filter(has_port).count();
     if config.port.kind == PortKind::Udp || port_count == 0 {
         let socket = |core| WayIn::Socket(bind_address(&config.network, plan, C::SIDE, core));
-        return Ok(cores.map(|core| has_port(&core).then(|| socket(core))).collect());
+        let of_cores = cores.map(|core| has_port(&core).then(|| socket(core))).collect();
+        return Ok(WaysIn { of_cores, device: None });
     }
-    let mut device = open_device(config, port_count as u16)?.into_iter();
-    Ok(cores.map(|core| has_port(&core).then(|| device.next()).flatten()).collect())
+    let (shares, watch) = open_device(config, port_count as u16)?;
+    let mut shares = shares.into_iter();
+    let of_cores = cores.map(|core| has_port(&core).then(|| shares.next()).flatten()).collect();
+    Ok(WaysIn { of_cores, device: Some(watch) })
 }
 
 /// Endpoints of both sides are numbered together, so that both can be on one machine.
@@ -34,9 +46,9 @@ fn bind_address(network: &NetworkSection, plan: &Plan, side: Side, core: CoreId)
 }
 
 /// The ports of the configured device. Each device has its own numbers, as MICA2 has it.
-fn open_device<C>(config: &Config<C>, core_count: u16) -> Result<Vec<WayIn>, RunError> {
+fn open_device<C>(config: &Config<C>, core_count: u16) -> Result<(Vec<WayIn>, DeviceWatch), RunError> {
     let Config { port, network, table, .. } = config;
-    let DpdkDevice { ports, mac, .. } = dpdk::open(&DpdkConfig {
+    let DpdkDevice { ports, mac, watch, .. } = dpdk::open(&DpdkConfig {
         device: port.device.clone(),
         eal: port.eal.clone(),
         core_count,
@@ -47,5 +59,5 @@ fn open_device<C>(config: &Config<C>, core_count: u16) -> Result<Vec<WayIn>, Run
         huge_pages: table.huge_pages,
     })?;
     let local = |number| Local { mac, ipv4: network.address, port: port.udp_port.get() + number };
-    Ok(ports.into_iter().zip(0..).map(|(port, number)| WayIn::Device(port, local(number))).collect())
+    Ok((ports.into_iter().zip(0..).map(|(port, number)| WayIn::Device(port, local(number))).collect(), watch))
 }

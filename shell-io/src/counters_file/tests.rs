@@ -38,6 +38,10 @@ fn what_a_core_publishes_is_read_at_its_place() {
     for (core, base) in snapshot.cores.iter().zip([0, 1000, 2000]) {
         assert!(core.words().eq(distinct(base).words()));
     }
+    assert_eq!(snapshot.device, []);
+    let counts = [("rx_q0_packets".to_owned(), 3), ("tx_errors".to_owned(), 0)];
+    file.publish_device(&counts);
+    assert_eq!(reader.read().expect("a reading").device, counts);
     let first = distinct(0).get(Counter::Hits);
     assert_eq!(snapshot.total(Counter::Hits), 3 * first + 3000);
 }

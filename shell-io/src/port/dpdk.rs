@@ -29,7 +29,7 @@ mod pool;
 mod queue;
 mod steering;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use qp_wire::net::MacAddr;
 
@@ -60,6 +60,19 @@ pub struct DpdkDevice {
     pub driver: String,
     /// Whether there is a link, at this moment.
     pub link: LinkState,
+    /// By what the device can be asked while cores use it.
+    pub watch: DeviceWatch,
+}
+
+/// A device seen from a thread that is no core's. It does not keep the device open.
+#[derive(Clone, Debug)]
+pub struct DeviceWatch(Weak<Device>);
+
+impl DeviceWatch {
+    /// All that the driver counts, by the driver's names; `None` when the device is closed. Slow.
+    pub fn extended_counts(&self) -> Option<Vec<(String, u64)>> {
+        self.0.upgrade().map(|device| device.extended_counts())
+    }
 }
 
 /// Opens the ports of a device. Not for two threads at the same time.
@@ -70,6 +83,7 @@ pub fn open(config: &DpdkConfig) -> Result<DpdkDevice, DpdkOpenError> {
     let eal = Eal::start(config)?;
     let (device, parts) = Device::open(eal, config)?;
     let device = Arc::new(device);
+    let watch = DeviceWatch(Arc::downgrade(&device));
     let ports = parts.into_iter().map(|part| DpdkPort::new(Arc::clone(&device), part)).collect();
     Ok(DpdkDevice {
         ports,
@@ -77,5 +91,6 @@ pub fn open(config: &DpdkConfig) -> Result<DpdkDevice, DpdkOpenError> {
         steering: device.steering(),
         driver: device.driver().to_owned(),
         link: device.link(),
+        watch,
     })
 }

@@ -15,6 +15,19 @@ pub struct DpdkDevice {
     pub ports: Vec<DpdkPort>,
     /// The address of the interface.
     pub mac: MacAddr,
+    /// By what the device could be asked.
+    pub watch: DeviceWatch,
+}
+
+/// A device seen from another thread, of which there is none.
+#[derive(Clone, Debug)]
+pub enum DeviceWatch {}
+
+impl DeviceWatch {
+    /// What the driver would count.
+    pub fn extended_counts(&self) -> Option<Vec<(String, u64)>> {
+        match *self {}
+    }
 }
 
 /// Why the ports of a device could not be opened.
