@@ -53,7 +53,8 @@ pub(super) struct Prepared<'a> {
 
 /// The pipeline over one burst.
 pub(super) struct Lookahead<'a, I> {
-    source: I,
+    /// Gone with its last request: to ask again costs as much as a request.
+    source: Option<I>,
     prepared: [Option<Prepared<'a>>; CAPACITY],
     /// Free-running: where the next request goes in and comes out.
     next_in: usize,
@@ -63,7 +64,7 @@ pub(super) struct Lookahead<'a, I> {
 impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
     /// A pipeline that has begun with the first requests of `source`.
     pub(super) fn new(source: I, store: &Store<'_>) -> Self {
-        let mut lookahead = Self { source, prepared: [None; CAPACITY], next_in: 0, next_out: 0 };
+        let mut lookahead = Self { source: Some(source), prepared: [None; CAPACITY], next_in: 0, next_out: 0 };
         while lookahead.next_in < DEPTH && lookahead.take_in(store) {}
         for distance in 0..OTHER_DISTANCE {
             lookahead.prefetch_other(distance, store);
@@ -97,8 +98,15 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
     /// Takes in as many requests as are hashed together, or what is left of them; whether there was one.
     #[inline]
     fn take_in(&mut self, store: &Store<'_>) -> bool {
+        let Some(source) = &mut self.source else { return false };
         let mut incoming: Vec<Incoming<'a>, KEY_LANES> = Vec::new();
-        incoming.extend(self.source.by_ref().take(KEY_LANES));
+        incoming.extend(source.by_ref().take(KEY_LANES));
+        if incoming.len() < KEY_LANES {
+            self.source = None;
+        }
+        if incoming.is_empty() {
+            return false;
+        }
         let names: [&[u8]; KEY_LANES] =
             core::array::from_fn(|lane| incoming.get(lane).map_or(&[][..], |incoming| incoming.raw.key));
         let lanes = KeyLanes::new(store.secret(), &names);
@@ -110,7 +118,7 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
             }
             self.next_in = self.next_in.wrapping_add(1);
         }
-        !incoming.is_empty()
+        true
     }
 
     #[inline]
