@@ -5,7 +5,7 @@
 //! ICMP's echo, it answers on the spot, so often and no oftener.
 
 use core::mem;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{Ipv4Addr, SocketAddr};
 
 use arch::{Tick, TickRate};
 use qp_wire::DropReason;
@@ -108,11 +108,12 @@ pub struct FramedDatagram<F> {
     facts: Facts,
 }
 
-/// What is known of a frame beside its bytes.
+/// What is known of a frame beside its bytes. It is moved with the frame from burst to burst, so it is short.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
-    payload_len: usize,
-    source: SocketAddr,
+    source: Ipv4Addr,
+    source_port: u16,
+    payload_len: u16,
     checksums: Checksums,
     /// Whether the headers are those of the response already.
     is_turned: bool,
@@ -125,8 +126,9 @@ impl Facts {
         local.accepts(&datagram)?;
         let source = datagram.source();
         Ok(Self {
-            payload_len: datagram.payload().len(),
-            source: SocketAddr::new(IpAddr::V4(source.ipv4), source.port),
+            source: source.ipv4,
+            source_port: source.port,
+            payload_len: u16::try_from(datagram.payload().len()).map_err(|_| DropReason::Long)?,
             checksums: datagram.checksums(),
             is_turned: false,
         })
@@ -142,7 +144,7 @@ impl<F: RawFrame> FramedDatagram<F> {
                 // Computed, but not here.
                 checksums = Checksums::Zero;
             }
-            let len = reply_headers(self.raw.buf(), payload_len, checksums).ok_or(DropReason::Long)?;
+            let len = reply_headers(self.raw.buf(), payload_len.into(), checksums).ok_or(DropReason::Long)?;
             self.raw.set_len(len);
             self.facts.is_turned = true;
         }
@@ -152,11 +154,15 @@ impl<F: RawFrame> FramedDatagram<F> {
 
 impl<F: RawFrame> Frame for FramedDatagram<F> {
     fn payload(&self) -> &[u8] {
-        self.raw.bytes().get(HEADERS_LEN..).and_then(|rest| rest.get(..self.facts.payload_len)).unwrap_or_default()
+        self.raw
+            .bytes()
+            .get(HEADERS_LEN..)
+            .and_then(|rest| rest.get(..self.facts.payload_len.into()))
+            .unwrap_or_default()
     }
 
     fn source(&self) -> SocketAddr {
-        self.facts.source
+        SocketAddr::from((self.facts.source, self.facts.source_port))
     }
 
     fn reply_buf(&mut self) -> &mut [u8] {
@@ -164,8 +170,10 @@ impl<F: RawFrame> Frame for FramedDatagram<F> {
     }
 
     fn set_reply(&mut self, len: usize) {
-        self.facts.payload_len = len.min(self.reply_buf().len());
-        self.raw.set_len(HEADERS_LEN + self.facts.payload_len);
+        let len = len.min(self.reply_buf().len());
+        // No datagram is longer.
+        self.facts.payload_len = u16::try_from(len).unwrap_or(u16::MAX);
+        self.raw.set_len(HEADERS_LEN + len);
     }
 }
 

@@ -196,7 +196,8 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
     /// # Errors
     /// The frame, when it has to wait for room.
     fn take_request(&mut self, mut frame: P::Frame, now: Tick) -> Result<(), P::Frame> {
-        let here = match screen(&mut frame, &self.policy) {
+        let reply_room = frame.reply_buf().len();
+        let here = match screen(&frame, reply_room, &self.policy).map(|screened| screened.reply_len_max) {
             Ok(reply_len_max) => return self.batch(frame, reply_len_max, now),
             Err(here) => here,
         };

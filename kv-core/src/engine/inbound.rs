@@ -140,13 +140,13 @@ pub(super) fn mica_result(operation: u8, result: ResultCode) -> ResultCode {
 ///
 /// # Errors
 /// What to do with a datagram that does not, or whose source may not get as many bytes as the shortest answer takes.
-pub(super) fn screen<F: Frame>(frame: &mut F, policy: &Policy) -> Result<usize, HereOnly> {
-    let reply_room = frame.reply_buf().len();
-    match Decoded::of(frame.payload()) {
+pub(super) fn screen<'a, F: Frame>(frame: &'a F, reply_room: usize, policy: &Policy) -> Result<Screened<'a>, HereOnly> {
+    let payload = frame.payload();
+    match Decoded::of(payload) {
         Decoded::Requests(inbound) => {
-            let reply_len_max = inbound.reply_len_max(policy, frame.source().ip(), frame.payload().len(), reply_room);
+            let reply_len_max = inbound.reply_len_max(policy, frame.source().ip(), payload.len(), reply_room);
             match inbound {
-                _ if inbound.suffices(reply_len_max) => Ok(reply_len_max),
+                _ if inbound.suffices(reply_len_max) => Ok(Screened { inbound, reply_len_max }),
                 Inbound::Native { header, batch } => Err(HereOnly::NotProcessed(header, batch.count())),
                 Inbound::Mica(_) => Err(HereOnly::Dropped(DropReason::Long)),
             }
@@ -155,6 +155,14 @@ pub(super) fn screen<F: Frame>(frame: &mut F, policy: &Policy) -> Result<usize, 
         Decoded::WrongVersion => Err(HereOnly::WrongVersion),
         Decoded::Dropped(reason) => Err(HereOnly::Dropped(reason)),
     }
+}
+
+/// A datagram that asks for the store and may be answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Screened<'a> {
+    pub(super) inbound: Inbound<'a>,
+    /// The longest answer, in bytes.
+    pub(super) reply_len_max: usize,
 }
 
 /// Answers a datagram that needs no store, in its own frame.

@@ -1,6 +1,8 @@
 //! `Serve`: packets in, table, packets out, on one core. The role of `cpu-only`, `dpu-only` and `shrd`, and of spare
 //! cores in `dual`.
 
+use core::slice;
+
 use arch::{Tick, TickRate};
 use heapless::Vec;
 use qp_wire::batch::{ResponseColumns, ResponseWriter};
@@ -8,7 +10,7 @@ use qp_wire::native::{self, FrameKind};
 use qp_wire::{DropReason, ResultCode, mica};
 
 use super::execute::{Answer, execute};
-use super::inbound::{Decoded, IdentityBytes, Inbound, answer_here, mica_result, screen};
+use super::inbound::{HereOnly, IdentityBytes, Inbound, Requests, Screened, answer_here, mica_result, screen};
 use super::lookahead::{Incoming, Lookahead};
 use super::outbound::transmit;
 use super::policy::Policy;
@@ -79,80 +81,110 @@ impl<'m, P: PacketPort> Serve<'m, P> {
     /// Answers as many of the received frames as the reply memory surely holds.
     fn answer_some(&mut self, now: Millis) {
         let mut taken: Vec<P::Frame, BURST_COUNT_MAX> = Vec::new();
+        let mut rooms: Vec<usize, BURST_COUNT_MAX> = Vec::new();
         let mut room = REPLIES_LEN;
         while let Some(mut frame) = self.received.pop() {
-            let reply_room = frame.reply_buf().len().min(self.policy.reply_len_max);
+            let frame_room = frame.reply_buf().len();
+            let reply_room = frame_room.min(self.policy.reply_len_max);
             if reply_room > room && !taken.is_empty() {
                 // It came out of the very place that it goes back to.
                 let _ = self.received.unpop(frame);
                 break;
             }
             room = room.saturating_sub(reply_room);
-            if let Some(frame) = self.screen(frame) {
-                // `taken` has the capacity of a burst.
-                let _ = taken.push(frame);
-            }
+            // Both have the capacity of a burst.
+            let _ = (taken.push(frame), rooms.push(frame_room));
         }
-        let lens = self.execute_burst(&mut taken, now);
+        self.counters.add(Counter::FramesReceived, taken.len() as u64);
+        let answers = self.execute_burst(&taken, &rooms, now);
         let mut start = 0;
-        for (mut frame, (region_len, len)) in taken.into_iter().zip(lens) {
-            let reply = self.replies.bytes.get(start..start + len).unwrap_or_default();
-            start += region_len;
-            match frame.reply_buf().get_mut(..len) {
-                Some(buf) if len > 0 => {
-                    buf.copy_from_slice(reply);
-                    frame.set_reply(len);
-                    // At most a burst of answers for a burst of requests.
-                    let _ = self.answered.push(frame);
+        for (mut frame, answer) in taken.into_iter().zip(answers) {
+            let sent = match answer {
+                Answered::Here(here) => answer_here(&mut frame, here, &self.identity, &self.policy),
+                Answered::Store { region_len, len } => {
+                    let reply = self.replies.bytes.get(start..start + len).unwrap_or_default();
+                    start += region_len;
+                    reply_with(&mut frame, reply)
                 }
-                _ => self.counters.drops.count(DropReason::Backpressure),
-            }
-        }
-    }
-
-    /// Answers or drops a frame that does not ask for the store, or lets it through.
-    fn screen(&mut self, mut frame: P::Frame) -> Option<P::Frame> {
-        self.counters.add(Counter::FramesReceived, 1);
-        let Err(here) = screen(&mut frame, &self.policy) else { return Some(frame) };
-        match answer_here(&mut frame, here, &self.identity, &self.policy) {
-            Ok(()) => {
+            };
+            match sent {
                 // At most a burst of answers for a burst of requests.
-                let _ = self.answered.push(frame);
+                Ok(()) => drop(self.answered.push(frame)),
+                Err(reason) => self.counters.drops.count(reason),
             }
-            Err(reason) => self.counters.drops.count(reason),
         }
-        None
     }
 
-    /// Executes the requests of all frames in one pipeline. Returns, for each frame, how much of the reply memory is
-    /// its own and how much of that its answer takes.
-    fn execute_burst(&mut self, frames: &mut [P::Frame], now: Millis) -> Vec<(usize, usize), BURST_COUNT_MAX> {
-        let rooms: Vec<usize, BURST_COUNT_MAX> = frames.iter_mut().map(|frame| frame.reply_buf().len()).collect();
-        let inbound: Vec<(Inbound<'_>, bool, usize), BURST_COUNT_MAX> = frames
+    /// Executes the requests of all frames in one pipeline. Returns what there is to do with each frame.
+    fn execute_burst(&mut self, frames: &[P::Frame], rooms: &[usize], now: Millis) -> Vec<Answered, BURST_COUNT_MAX> {
+        let screened: Vec<(Outcome<'_>, bool), BURST_COUNT_MAX> = frames
             .iter()
             .zip(rooms)
-            .filter_map(|(frame, room)| {
-                let Decoded::Requests(inbound) = Decoded::of(frame.payload()) else { return None };
-                let source = frame.source().ip();
-                let budget = inbound.reply_len_max(&self.policy, source, frame.payload().len(), room);
-                Some((inbound, self.policy.may_reset(source), budget))
-            })
+            .map(|(frame, room)| (screen(frame, *room, &self.policy), self.policy.may_reset(frame.source().ip())))
             .collect();
-        let requests = inbound.iter().flat_map(|(inbound, may_reset, _)| inbound.requests(*may_reset));
-        let mut lookahead = Lookahead::new(requests, &self.store);
-        let mut lens = Vec::new();
+        let mut lookahead = Lookahead::new(InTurn { frames: screened.iter(), of_frame: None }, &self.store);
+        let mut answers = Vec::new();
         let mut rest = &mut self.replies.bytes[..];
-        for (inbound, _, budget) in &inbound {
-            let (region, behind) = rest.split_at_mut((*budget).min(rest.len()));
-            rest = behind;
-            let region_len = region.len();
-            let mut core = Core { store: &mut self.store, now, counters: &mut self.counters };
-            let len = core.answer_frame(inbound, &mut lookahead, region, &mut self.replies.columns);
-            // `lens` has the capacity of a burst.
-            let _ = lens.push((region_len, len.unwrap_or_default()));
+        for (screened, _) in &screened {
+            let answer = match screened {
+                Err(here) => Answered::Here(*here),
+                Ok(Screened { inbound, reply_len_max }) => {
+                    let (region, behind) = rest.split_at_mut((*reply_len_max).min(rest.len()));
+                    rest = behind;
+                    let region_len = region.len();
+                    let mut core = Core { store: &mut self.store, now, counters: &mut self.counters };
+                    let len = core.answer_frame(inbound, &mut lookahead, region, &mut self.replies.columns);
+                    Answered::Store { region_len, len: len.unwrap_or_default() }
+                }
+            };
+            // There is one for each frame of a burst.
+            let _ = answers.push(answer);
         }
-        lens
+        answers
     }
+}
+
+/// What a frame asks for.
+type Outcome<'a> = Result<Screened<'a>, HereOnly>;
+
+/// The requests of all frames that ask for the store, each frame's with whether its source may RESET.
+struct InTurn<'s, 'a> {
+    frames: slice::Iter<'s, (Outcome<'a>, bool)>,
+    of_frame: Option<Requests<'a>>,
+}
+
+impl<'a> Iterator for InTurn<'_, 'a> {
+    type Item = Incoming<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Incoming<'a>> {
+        loop {
+            if let Some(incoming) = self.of_frame.as_mut().and_then(Iterator::next) {
+                return Some(incoming);
+            }
+            let (screened, may_reset) = self.frames.next()?;
+            self.of_frame = screened.as_ref().ok().map(|screened| screened.inbound.requests(*may_reset));
+        }
+    }
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, Debug)]
+enum Answered {
+    /// It does not ask for the store.
+    Here(HereOnly),
+    /// Its answer is in the reply memory: how much of that is the frame's own, and how much its answer takes.
+    Store { region_len: usize, len: usize },
+}
+
+/// Puts a finished answer into its request's frame.
+fn reply_with<F: Frame>(frame: &mut F, reply: &[u8]) -> Result<(), DropReason> {
+    match frame.reply_buf().get_mut(..reply.len()) {
+        Some(buf) if !reply.is_empty() => buf.copy_from_slice(reply),
+        _ => return Err(DropReason::Backpressure),
+    }
+    frame.set_reply(reply.len());
+    Ok(())
 }
 
 /// What an execution needs beside the requests and the place for their answers.
