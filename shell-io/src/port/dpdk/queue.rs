@@ -1,12 +1,11 @@
 //! The port of one core.
 
-use std::array;
 use std::cell::Cell;
 use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use dpdk_sys::{dpukv_mbuf_view, rte_mbuf};
+use dpdk_sys::{dpukv_finish, dpukv_mbuf_view, rte_mbuf};
 use kv_core::counters::{Counter, Counters};
 use kv_core::port::{BURST_COUNT_MAX, Burst, DropCounts, RawFrame, RawPort};
 use qp_wire::DropReason;
@@ -43,6 +42,14 @@ pub struct DpdkPort {
 struct Scratch {
     mbufs: [*mut rte_mbuf; BURST_COUNT_MAX],
     views: Views,
+    finishes: [dpukv_finish; BURST_COUNT_MAX],
+}
+
+impl Scratch {
+    fn new() -> Self {
+        let finish = dpukv_finish { len: 0, with_ipv4_checksum: false };
+        Self { mbufs: [ptr::null_mut(); BURST_COUNT_MAX], views: NO_VIEWS, finishes: [finish; BURST_COUNT_MAX] }
+    }
 }
 
 // SAFETY: what is left of pointers here is never used: each call writes before it reads.
@@ -56,7 +63,7 @@ impl DpdkPort {
             gathered: 0,
             handed_over: 0,
             spare: Box::default(),
-            scratch: Box::new(Scratch { mbufs: [ptr::null_mut(); BURST_COUNT_MAX], views: NO_VIEWS }),
+            scratch: Box::new(Scratch::new()),
             counts_until_device: Cell::new(0),
             device_counts: Cell::new(DeviceCounts::default()),
         }
@@ -111,7 +118,7 @@ impl DpdkPort {
 
     fn take_from_queue(&mut self, queue: u16, into: &mut Burst<DpdkFrame>, drops: &mut DropCounts) {
         let (port, room) = (self.device.port(), into.room() as u16);
-        let Scratch { mbufs, views } = &mut *self.scratch;
+        let Scratch { mbufs, views, .. } = &mut *self.scratch;
         // SAFETY: the queue is this core's, which has one port, which is borrowed mutably; the arrays have as much room.
         let count = unsafe { dpdk_sys::dpukv_eth_receive(port, queue, mbufs.as_mut_ptr(), views.as_mut_ptr(), room) };
         for index in 0..usize::from(count) {
@@ -127,7 +134,7 @@ impl DpdkPort {
 
     /// Takes as many empty frames as a burst has, or one, or none.
     fn fetch_spare(&mut self) {
-        let Scratch { mbufs, views } = &mut *self.scratch;
+        let Scratch { mbufs, views, .. } = &mut *self.scratch;
         let taken = [BURST_COUNT_MAX, 1].into_iter().find(|count| self.part.pool.take(*count, mbufs, views));
         for (mbuf, view) in mbufs.iter().zip(views.iter()).take(taken.unwrap_or(0)) {
             let Some(mbuf) = NonNull::new(*mbuf) else { continue };
@@ -199,25 +206,18 @@ impl DpdkPort {
 
     /// Hands frames to the device from the front; what it does not take stays.
     fn give_to_queue(&mut self, queue: u16, from: &mut Burst<DpdkFrame>) {
-        let mut frames: heapless::Vec<DpdkFrame, BURST_COUNT_MAX> = heapless::Vec::new();
-        while let Some(frame) = from.pop() {
-            // A burst has as many as there is room for.
-            drop(frames.push(frame));
+        let Scratch { mbufs, finishes, .. } = &mut *self.scratch;
+        for ((frame, mbuf), finish) in from.iter().zip(&mut *mbufs).zip(&mut *finishes) {
+            (*mbuf, *finish) = (frame.as_ptr(), frame.finish());
         }
-        let mut mbufs: [*mut rte_mbuf; BURST_COUNT_MAX] =
-            array::from_fn(|index| frames.get(index).map_or(ptr::null_mut(), DpdkFrame::as_ptr));
-        let finishes: heapless::Vec<_, BURST_COUNT_MAX> = frames.iter().map(DpdkFrame::finish).collect();
-        let (port, count) = (self.device.port(), frames.len() as u16);
+        let (port, count) = (self.device.port(), from.count() as u16);
         // SAFETY: the queue is this core's, which has one port, which is borrowed mutably; there are `count` mbufs, each a
-        // frame's alone and in one piece, and as many finishes.
+        // frame's alone and in one piece, and as many finishes. Those that are sent are forgotten below, the others are not
+        // touched.
         let sent = unsafe { dpdk_sys::dpukv_eth_transmit(port, queue, mbufs.as_mut_ptr(), finishes.as_ptr(), count) };
-        for (index, frame) in frames.into_iter().enumerate() {
-            if index < usize::from(sent) {
-                // The device owns the mbuf now.
-                mem::forget(frame);
-            } else {
-                drop(from.push(frame));
-            }
+        for _ in 0..sent {
+            // The device owns the mbuf now.
+            mem::forget(from.pop());
         }
     }
 }
