@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use qp_wire::batch::{self, ResponseColumns};
 use qp_wire::mica::{RequestFrame, ResponseWriter};
-use qp_wire::native::{Identity, RequestBody};
+use qp_wire::native::{FrameKind, Identity, RequestBody};
 use qp_wire::net::{Datagram, MacAddr, reply_headers};
 
 use super::*;

@@ -6,8 +6,9 @@
 
 use arch::Tick;
 
-/// Places that are looked at for their age in one call of [`Window::give_up`]: all of MICA2's window in 32 calls.
-const AGED_COUNT: usize = 32;
+/// Calls of [`Window::give_up`] that look at all places, but each at 32 at least: all of MICA2's window in 32 calls.
+const AGED_CALLS: usize = 512;
+const AGED_COUNT_MIN: usize = 32;
 
 /// The end of a chain.
 const NOBODY: u16 = u16::MAX;
@@ -111,7 +112,7 @@ impl Window {
     /// Ends chains that are too old, as [`end`](Self::end) does. Looks at some places only, at others each time.
     pub(super) fn give_up(&mut self, now: Tick, mut tell: impl FnMut(u64, u64)) -> usize {
         let mut told = 0;
-        for _ in 0..AGED_COUNT {
+        for _ in 0..self.slots.len().div_ceil(AGED_CALLS).max(AGED_COUNT_MIN) {
             let place = self.next_aged;
             self.next_aged = if place + 1 < self.slots.len() { place + 1 } else { 0 };
             let Some(slot) = self.slots.get(place) else { break };

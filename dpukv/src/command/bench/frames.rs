@@ -1,35 +1,23 @@
 //! `dpukv bench frames`: a server over raw frames, in MICA2's wire or the native one, one client core.
 
+mod load;
+
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use arch::Tick;
-use client::frames::{
-    FrameAnswer, FrameClient, FrameClientConfig, FrameDirectory, FrameEndpoint, TIMEOUT_US, WINDOW, Wire,
-};
-use hdrhistogram::Histogram;
-use qp_wire::net::{Local, MacAddr, Remote};
-use qp_wire::{Opcode, ResultCode};
-use rand::{RngExt, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
+use client::frames::{TIMEOUT_US, WINDOW, Wire};
+use qp_wire::net::{MacAddr, Remote};
 use serde::Serialize;
-use shell_io::clock::MonotonicClock;
-use shell_io::port::dpdk::{self, DpdkConfig, DpdkPort};
 
+use self::load::{Load, Requests, Tally};
 use super::{above_zero, at_least_one, print_line, share};
 use crate::exit::{Exit, Failure};
 use crate::measure::{Report, Spread};
 use crate::workload::{Distribution, KeySampler, KeySpace};
 
-/// How long a server is asked whether it is there.
-const PROBE_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Longest latency that is told apart, in nanoseconds. Nothing is waited for longer than a millisecond or so.
-const LATENCY_NS_MAX: u64 = 1_000_000_000;
-
-/// Samples drawn beforehand for each run: drawing must not cost what is measured.
-const SAMPLE_COUNT: usize = 1 << 22;
+/// Of what a closed loop reached, how much is offered to see the latency, and how much to see a server overloaded.
+const LIGHT: f64 = 0.1;
+const OVERLOAD: f64 = 2.0;
 
 /// What `bench frames` takes.
 #[derive(Debug, clap::Args)]
@@ -94,6 +82,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 7)]
     repeat: usize,
 
+    /// Measure also at a tenth of what a closed loop reaches
+    #[arg(long)]
+    latency: bool,
+
+    /// Measure also at twice what a closed loop reaches
+    #[arg(long)]
+    overload: bool,
+
+    /// Offer so many millions of requests a second instead of a closed loop
+    #[arg(long, value_name = "MOPS", conflicts_with_all = ["latency", "overload"])]
+    rate: Option<f64>,
+
     /// Use ordinary memory
     #[arg(long)]
     no_huge_pages: bool,
@@ -114,6 +114,8 @@ enum WireName {
     Mica2,
     /// In our own frames
     Native,
+    /// In our own frames, to `bench echo`, which sends them back as they are
+    Echo,
 }
 
 impl WireName {
@@ -121,6 +123,7 @@ impl WireName {
         match self {
             Self::Mica2 => Wire::Mica,
             Self::Native => Wire::Native,
+            Self::Echo => Wire::Echo,
         }
     }
 
@@ -128,7 +131,7 @@ impl WireName {
     const fn requests_per_frame_max(self) -> usize {
         match self {
             Self::Mica2 => u8::MAX as usize,
-            Self::Native => qp_wire::limits::REQUEST_COUNT_MAX,
+            Self::Native | Self::Echo => qp_wire::limits::REQUEST_COUNT_MAX,
         }
     }
 
@@ -137,11 +140,12 @@ impl WireName {
         match self {
             Self::Mica2 => "mica2",
             Self::Native => "native",
+            Self::Echo => "echo",
         }
     }
 }
 
-/// One mix, over all its repetitions.
+/// One mix under one load, over all its repetitions.
 #[derive(Debug, Serialize)]
 struct FramesRun {
     design: String,
@@ -149,6 +153,10 @@ struct FramesRun {
     requests_per_frame: u16,
     distribution: String,
     gets: f64,
+    /// `closed`, `light`, `overload` or `rate`.
+    load: &'static str,
+    /// Millions of requests that were given to the port in a second, on average.
+    offered_mops: f64,
     #[serde(flatten)]
     spread: Spread,
     p50_us: f64,
@@ -156,6 +164,126 @@ struct FramesRun {
     misses: u64,
     timed_out: u64,
     errors: u64,
+    /// Frames that the port did not take, because its queue was full.
+    unsent: u64,
+}
+
+impl FramesRun {
+    fn print(&self) {
+        print_line(&format!(
+            "{} {:<9} GET {:.0} %  {:<8} {:.2} Mops ({:.2} to {:.2}) of {:.2}  p50 {:.1} us  p99 {:.1} us  misses {}  \
+             timed out {}  unsent {}  errors {}",
+            self.wire,
+            self.distribution,
+            self.gets * 100.0,
+            self.load,
+            self.spread.mops_median,
+            self.spread.mops_min,
+            self.spread.mops_max,
+            self.offered_mops,
+            self.p50_us,
+            self.p99_us,
+            self.misses,
+            self.timed_out,
+            self.unsent,
+            self.errors,
+        ));
+    }
+}
+
+/// How much is asked for.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// As much as is answered.
+    Closed,
+    /// Millions of requests a second.
+    Open(f64),
+}
+
+impl Args {
+    fn check(&self) -> Result<(), Failure> {
+        above_zero("seconds", self.seconds, 3600.0)?;
+        at_least_one("repeat", self.repeat, 1000)?;
+        at_least_one("partitions", self.partitions.into(), 256)?;
+        at_least_one("requests-per-frame", self.requests_per_frame.into(), self.wire.requests_per_frame_max())?;
+        at_least_one("window", self.window.into(), usize::from(u16::MAX) - 1)?;
+        at_least_one("timeout-us", self.timeout_us as usize, 60_000_000)?;
+        if let Some(rate) = self.rate {
+            above_zero("rate", rate, 1000.0)?;
+        }
+        self.gets.iter().try_for_each(|&gets| share("gets", gets))
+    }
+
+    /// The device as DPDK names it.
+    fn device(&self) -> Result<String, Failure> {
+        device_of(&self.port)
+    }
+
+    fn has_open_loop(&self) -> bool {
+        self.latency || self.overload || self.rate.is_some()
+    }
+
+    /// Measures one mix at all the paces that are asked for.
+    fn measure_mix(
+        &self,
+        load: &mut Load,
+        distribution: Distribution,
+        gets: f64,
+        requests: &mut Requests,
+    ) -> Vec<FramesRun> {
+        let mut measure = |name, pace| {
+            let run = self.measure(load, name, pace, distribution, gets, requests);
+            run.print();
+            run
+        };
+        if let Some(rate) = self.rate {
+            return vec![measure("rate", Pace::Open(rate))];
+        }
+        let mut runs = vec![measure("closed", Pace::Closed)];
+        let peak = runs[0].spread.mops_median;
+        let paces = [("light", LIGHT, self.latency), ("overload", OVERLOAD, self.overload)];
+        for (name, share, _) in paces.into_iter().filter(|(_, _, is_asked_for)| *is_asked_for) {
+            runs.push(measure(name, Pace::Open(share * peak)));
+        }
+        runs
+    }
+
+    fn measure(
+        &self,
+        load: &mut Load,
+        name: &'static str,
+        pace: Pace,
+        distribution: Distribution,
+        gets: f64,
+        requests: &mut Requests,
+    ) -> FramesRun {
+        let (mut tally, unsent_before) = (Tally::new(), load.unsent());
+        let repeat = |_| {
+            requests.begin(gets);
+            match pace {
+                Pace::Closed => load.closed_loop(self.seconds, requests, &mut tally),
+                Pace::Open(mops) => load.open_loop(self.seconds, mops, requests, &mut tally),
+            }
+        };
+        let mops: Vec<f64> = (0..self.repeat).map(repeat).collect();
+        let us = |quantile| load.us(tally.latency_ticks.value_at_quantile(quantile));
+        FramesRun {
+            design: self.design.clone(),
+            wire: self.wire.name(),
+            requests_per_frame: self.requests_per_frame,
+            distribution: distribution.name(),
+            gets,
+            load: name,
+            offered_mops: tally.offered as f64 / (self.repeat as f64 * self.seconds * 1e6),
+            spread: Spread::of(&mops),
+            p50_us: us(0.5),
+            p99_us: us(0.99),
+            misses: tally.misses,
+            timed_out: tally.timed_out,
+            errors: tally.errors,
+            unsent: load.unsent() - unsent_before,
+        }
+    }
 }
 
 /// Runs the command.
@@ -163,39 +291,18 @@ struct FramesRun {
 /// # Errors
 /// Its [`Failure`].
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    let usage = Failure::Usage;
-    above_zero("seconds", args.seconds, 3600.0)?;
-    at_least_one("repeat", args.repeat, 1000)?;
-    at_least_one("partitions", args.partitions.into(), 256)?;
-    at_least_one("requests-per-frame", args.requests_per_frame.into(), args.wire.requests_per_frame_max())?;
-    at_least_one("window", args.window.into(), usize::from(u16::MAX) - 1)?;
-    at_least_one("timeout-us", args.timeout_us as usize, 60_000_000)?;
-    args.gets.iter().try_for_each(|&gets| share("gets", gets))?;
-    let keys = KeySpace::new(args.keys, 8).map_err(usage)?;
-    let mut bench = Bench::open(args)?;
-    bench.load(args.keys)?;
+    args.check()?;
+    let keys = KeySpace::new(args.keys, 8).map_err(Failure::Usage)?;
+    let mut load = Load::open(args)?;
+    if args.wire != WireName::Echo {
+        load.store(args.keys)?;
+    }
     let mut report = Report::new();
     for &distribution in &args.distribution {
         let sampler = KeySampler::new(keys, distribution);
-        let mut random = Xoshiro256PlusPlus::seed_from_u64(args.seed);
-        let samples: Vec<u64> = (0..SAMPLE_COUNT).map(|_| sampler.sample(&mut random)).collect();
+        let mut requests = Requests::new(args.seed, |random| sampler.sample(random));
         for &gets in &args.gets {
-            let run = bench.measure_mix(args, distribution, gets, &samples, &mut random);
-            print_line(&format!(
-                "{} {:<9} GET {:.0} %  {:.2} Mops ({:.2} to {:.2})  p50 {:.0} us  p99 {:.0} us  misses {}  timed out {}  errors {}",
-                run.wire,
-                run.distribution,
-                gets * 100.0,
-                run.spread.mops_median,
-                run.spread.mops_min,
-                run.spread.mops_max,
-                run.p50_us,
-                run.p99_us,
-                run.misses,
-                run.timed_out,
-                run.errors,
-            ));
-            report.runs.push(run);
+            report.runs.extend(args.measure_mix(&mut load, distribution, gets, &mut requests));
         }
     }
     if let Some(path) = &args.json {
@@ -204,198 +311,13 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What answers came to.
-#[derive(Debug)]
-struct Tally {
-    answered: u64,
-    misses: u64,
-    timed_out: u64,
-    errors: u64,
-    latency_ticks: Histogram<u64>,
-}
-
-impl Tally {
-    fn new() -> Self {
-        let latency_ticks = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 2).expect("constant bounds are valid");
-        Self { answered: 0, misses: 0, timed_out: 0, errors: 0, latency_ticks }
-    }
-
-    fn record(&mut self, answer: &FrameAnswer<'_>) {
-        match answer.result {
-            ResultCode::TimedOut => return self.timed_out += 1,
-            ResultCode::Success => {}
-            ResultCode::NotFound => self.misses += 1,
-            _ => self.errors += 1,
-        }
-        self.answered += 1;
-        self.latency_ticks.saturating_record(answer.ticks);
-    }
-}
-
-struct Bench {
-    client: FrameClient<DpdkPort>,
-    clock: MonotonicClock,
-}
-
-impl Bench {
-    fn open(args: &Args) -> Result<Self, Failure> {
-        let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
-        let expected = format!("--port {}: expected dpdk: and a device of DPDK's", args.port);
-        let device = args.port.strip_prefix("dpdk:").ok_or(Failure::Usage(expected))?;
-        let clock = MonotonicClock::start().map_err(|error| usage(&error))?;
-        let opened = dpdk::open(&DpdkConfig {
-            device: device.to_owned(),
-            eal: Vec::new(),
-            core_count: 1,
-            queue_count_max: 1,
-            first_udp_port: 0,
-            buffers: 2 * u32::from(args.window),
-            payload_len_max: 1472,
-            huge_pages: !args.no_huge_pages,
-        });
-        let opened = opened.map_err(|error| usage(&error))?;
-        let local = Local { mac: opened.mac, ipv4: args.address, port: 0 };
-        let endpoint_count = args.endpoint.len() as u16;
-        let endpoints = args.endpoint.iter().zip(0..).map(|(&remote, owner)| FrameEndpoint { owner, remote });
-        let directory = FrameDirectory {
-            concurrent_read: args.concurrent_read,
-            concurrent_write: false,
-            owners: (0..args.partitions).map(|partition| partition % endpoint_count).collect(),
-            endpoints: endpoints.collect(),
-        };
-        let ports = opened.ports.into_iter().map(|port| (port, local));
-        let config = FrameClientConfig {
-            window: args.window,
-            timeout_us: args.timeout_us,
-            ..FrameClientConfig::new(args.wire.wire(), args.requests_per_frame)
-        };
-        let client = FrameClient::new(ports, directory, config, clock.rate());
-        let mut bench = Self { client, clock };
-        bench.connect(args)?;
-        Ok(bench)
-    }
-
-    fn connect(&mut self, args: &Args) -> Result<(), Failure> {
-        let start = Instant::now();
-        while start.elapsed() < PROBE_PATIENCE {
-            self.client.probe();
-            let probed = Instant::now();
-            while probed.elapsed() < Duration::from_millis(200) {
-                self.client.poll(self.clock.now(), &mut |_| {});
-                if self.client.is_connected() {
-                    return Ok(());
-                }
-            }
-        }
-        Err(Failure::Usage(format!("no answer to probes at all of {} endpoints within 30 s", args.endpoint.len())))
-    }
-
-    /// Stores every key, and again what got no answer.
-    fn load(&mut self, count: u64) -> Result<(), Failure> {
-        let (mut fresh, mut again, mut errors) = (0..count, Vec::new(), 0u64);
-        loop {
-            while self.client.room() > 0
-                && let Some(index) = again.pop().or_else(|| fresh.next())
-            {
-                if !self.submit(self.clock.now(), false, index, index) {
-                    again.push(index);
-                    break;
-                }
-            }
-            let now = self.clock.now();
-            self.client.flush(now);
-            self.client.poll(now, &mut |answer| match answer.result {
-                ResultCode::TimedOut => again.push(answer.tag),
-                ResultCode::Success => {}
-                _ => errors += 1,
-            });
-            if fresh.is_empty() && again.is_empty() && self.client.outstanding() == 0 {
-                break;
-            }
-        }
-        if errors > 0 {
-            return Err(Failure::Usage(format!(
-                "{errors} of {count} keys cannot be stored: give the server more memory"
-            )));
-        }
-        Ok(())
-    }
-
-    fn submit(&mut self, now: Tick, is_get: bool, index: u64, tag: u64) -> bool {
-        let key = index.to_le_bytes();
-        let (opcode, value): (_, &[u8]) = if is_get { (Opcode::Get, &[]) } else { (Opcode::Set, &key) };
-        self.client.submit(now, opcode, &key, value, tag).is_ok()
-    }
-
-    fn measure_mix(
-        &mut self,
-        args: &Args,
-        distribution: Distribution,
-        gets: f64,
-        samples: &[u64],
-        random: &mut Xoshiro256PlusPlus,
-    ) -> FramesRun {
-        let mut tally = Tally::new();
-        let mut mops = Vec::new();
-        for _ in 0..args.repeat {
-            // Where a repetition begins in the samples, so that no two are the same.
-            let offset = random.random_range(0..samples.len());
-            let before = tally.answered;
-            let seconds = self.measure(args.seconds, gets, &samples[offset..], samples, random, &mut tally);
-            mops.push((tally.answered - before) as f64 / seconds / 1e6);
-        }
-        let rate = self.clock.rate();
-        let us = |quantile| rate.ns(tally.latency_ticks.value_at_quantile(quantile)) as f64 / 1e3;
-        FramesRun {
-            design: args.design.clone(),
-            wire: args.wire.name(),
-            requests_per_frame: args.requests_per_frame,
-            distribution: distribution.name(),
-            gets,
-            spread: Spread::of(&mops),
-            p50_us: us(0.5),
-            p99_us: us(0.99),
-            misses: tally.misses,
-            timed_out: tally.timed_out,
-            errors: tally.errors,
-        }
-    }
-
-    /// A closed loop for so many seconds; how many they were, the last answers included.
-    fn measure(
-        &mut self,
-        seconds: f64,
-        gets: f64,
-        first: &[u64],
-        rest: &[u64],
-        random: &mut Xoshiro256PlusPlus,
-        tally: &mut Tally,
-    ) -> f64 {
-        let started = self.clock.now();
-        let ticks = (seconds * self.clock.rate().hz() as f64) as u64;
-        let threshold = (gets * f64::from(u32::MAX)) as u32;
-        let mut indices = first.iter().chain(rest.iter().cycle()).copied();
-        loop {
-            let now = self.clock.now();
-            let is_over = now.since(started) >= ticks;
-            if is_over && self.client.outstanding() == 0 {
-                return self.clock.rate().ns(now.since(started)) as f64 / 1e9;
-            }
-            if !is_over {
-                // Each frame that is submitted leaves with up to 31 others.
-                for index in indices.by_ref().take(self.client.room()) {
-                    let is_get = random.random::<u32>() <= threshold;
-                    if !self.submit(self.clock.now(), is_get, index, 0) {
-                        break;
-                    }
-                }
-            }
-            if is_over || self.client.room() == 0 {
-                self.client.flush(now);
-            }
-            self.client.poll(self.clock.now(), &mut |answer| tally.record(&answer));
-        }
-    }
+/// The device of `dpdk:DEVICE`.
+///
+/// # Errors
+/// [`Failure::Usage`].
+pub(super) fn device_of(port: &str) -> Result<String, Failure> {
+    let device = port.strip_prefix("dpdk:").map(str::to_owned);
+    device.ok_or_else(|| Failure::Usage(format!("--port {port}: expected dpdk: and a device of DPDK's")))
 }
 
 /// `MAC/IP/PORT`.

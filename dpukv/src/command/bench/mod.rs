@@ -1,6 +1,7 @@
 //! `dpukv bench`: measures servers with YCSB workloads. [`table`] and [`cache`] measure the table alone.
 
 mod cache;
+mod echo;
 mod frames;
 mod table;
 
@@ -83,7 +84,7 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
 }
 
-/// What can be measured without a server.
+/// What is measured in other ways than by sockets.
 #[derive(Debug, clap::Subcommand)]
 enum Alone {
     /// Measure the table beside this machine's limit and other hash tables
@@ -92,6 +93,8 @@ enum Alone {
     Cache(cache::Args),
     /// Measure a server over raw frames, as MICA2's client does
     Frames(Box<frames::Args>),
+    /// Send back what comes to a device, for bench frames --wire echo
+    Echo(echo::Args),
 }
 
 /// Runs the command.
@@ -103,6 +106,7 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
         Some(Alone::Table(args)) => return table::run(args),
         Some(Alone::Cache(args)) => return cache::run(args),
         Some(Alone::Frames(args)) => return frames::run(args),
+        Some(Alone::Echo(args)) => return echo::run(args),
         None => {}
     }
     let phase = args.phase(shared)?;
