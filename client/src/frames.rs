@@ -229,7 +229,9 @@ impl<R: RawPort> FrameClient<R> {
         tag: u64,
     ) -> Result<(), FrameSubmitError> {
         let cookie = self.window.next_cookie().ok_or(FrameSubmitError::Full)?;
-        let hash = KeyHash::of(key);
+        // MICA2's wire carries it; ours needs it only where there is a choice.
+        let is_asked_for = self.wire == Wire::Mica || self.homes.len() > 1;
+        let hash = if is_asked_for { KeyHash::of(key) } else { KeyHash(0) };
         let batch = self.batch_of(opcode, hash);
         let raw = RawRequest { operation: opcode.to_wire(), key, value };
         let request = MicaRequest { raw, key_hash: hash.0, opaque: cookie.0 };

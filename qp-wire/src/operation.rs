@@ -199,6 +199,7 @@ impl<'a> RawRequest<'a> {
     /// The result to answer with: [`ResultCode::NotSupported`] for an unknown operation or a flag that it does not
     /// take, [`ResultCode::Error`] for a missing key or malformed operands, [`ResultCode::TooLarge`] for a key or value
     /// beyond the limits. Other requests of the same frame are not affected.
+    #[inline]
     pub fn decode(self) -> Result<Request<'a>, ResultCode> {
         let opcode = Opcode::from_wire(self.operation & !TTL_FLAG).ok_or(ResultCode::NotSupported)?;
         let flagged = self.operation & TTL_FLAG != 0;

@@ -33,7 +33,8 @@ pub(super) fn execute(
 ) {
     counters.add(Counter::Requests, 1);
     counters.add(Counter::HashMismatches, u64::from(prepared.hash_mismatch));
-    let (result, value_len) = match &prepared.request {
+    let request = prepared.refusal.map_or_else(|| prepared.raw.decode(), Err);
+    let (result, value_len) = match &request {
         Err(result) => (*result, None),
         Ok(Request { operation: Operation::Reset, .. }) => {
             store.reset();
@@ -45,12 +46,11 @@ pub(super) fn execute(
             Some(Partition::Elsewhere) | None => (ResultCode::Rejected, None),
         },
     };
-    count(result, prepared, counters);
+    count(result, request.is_ok_and(|request| request.operation.opcode().is_read()), counters);
     answer.push(result, value_len);
 }
 
-fn count(result: ResultCode, prepared: &Prepared<'_>, counters: &mut Counters) {
-    let is_read = prepared.request.is_ok_and(|request| request.operation.opcode().is_read());
+fn count(result: ResultCode, is_read: bool, counters: &mut Counters) {
     let counter = match result {
         ResultCode::Success if is_read => Counter::Hits,
         ResultCode::NotFound if is_read => Counter::Misses,

@@ -12,7 +12,7 @@
 //! hashed eight at a time, side by side in vector registers where there are some.
 
 use heapless::Vec;
-use qp_wire::{Operation, RawRequest, Request, ResultCode};
+use qp_wire::{Opcode, RawRequest, ResultCode};
 
 use crate::hash::{KEY_LANES, Key, KeyHash, KeyLanes, PartitionId};
 use crate::partition::Store;
@@ -41,11 +41,13 @@ pub(super) struct Incoming<'a> {
     pub(super) may_reset: bool,
 }
 
-/// A request that is ready to be executed.
+/// A request that is ready to be executed. It is decoded only then: a decoded one takes several shapes, and to move it
+/// costs more than to decode it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prepared<'a> {
-    /// The request, or what to answer instead of executing it.
-    pub(super) request: Result<Request<'a>, ResultCode>,
+    pub(super) raw: RawRequest<'a>,
+    /// What to answer instead of executing it.
+    pub(super) refusal: Option<ResultCode>,
     pub(super) key: Key<'a>,
     pub(super) partition: PartitionId,
     pub(super) hash_mismatch: bool,
@@ -62,30 +64,38 @@ pub(super) struct Lookahead<'a, I> {
 }
 
 impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
-    /// A pipeline that has begun with the first requests of `source`.
-    pub(super) fn new(source: I, store: &Store<'_>) -> Self {
-        let mut lookahead = Self { source: Some(source), prepared: [None; CAPACITY], next_in: 0, next_out: 0 };
-        while lookahead.next_in < DEPTH && lookahead.take_in(store) {}
+    /// A pipeline over `source` that has not [begun](Self::begin). It is several kilobytes long, and made where it stays.
+    #[inline]
+    pub(super) const fn new(source: I) -> Self {
+        Self { source: Some(source), prepared: [None; CAPACITY], next_in: 0, next_out: 0 }
+    }
+
+    /// Begins with the first requests.
+    pub(super) fn begin(&mut self, store: &Store<'_>) {
+        while self.next_in < DEPTH && self.take_in(store) {}
         for distance in 0..OTHER_DISTANCE {
-            lookahead.prefetch_other(distance, store);
+            self.prefetch_other(distance, store);
         }
         for distance in 0..ITEM_DISTANCE {
-            lookahead.prefetch_item(distance, store);
+            self.prefetch_item(distance, store);
         }
-        lookahead
     }
 
     /// The next request, or `None` behind the last one.
     #[inline]
-    pub(super) fn next(&mut self, store: &Store<'_>) -> Option<Prepared<'a>> {
-        let prepared = self.prepared.get_mut(self.next_out % CAPACITY)?.take()?;
+    pub(super) fn next(&mut self, store: &Store<'_>) -> Option<&Prepared<'a>> {
+        let index = self.next_out % CAPACITY;
+        if self.next_out == self.next_in {
+            return None;
+        }
         self.next_out = self.next_out.wrapping_add(1);
-        if self.next_in.wrapping_sub(self.next_out) < DEPTH {
+        if self.waiting() < DEPTH {
             self.take_in(store);
         }
         self.prefetch_other(OTHER_DISTANCE - 1, store);
         self.prefetch_item(ITEM_DISTANCE - 1, store);
-        Some(prepared)
+        // It stays where it is: others come to its place only after a lap.
+        self.prepared.get(index)?.as_ref()
     }
 
     /// Leaves out the next requests, whose frame cannot be answered.
@@ -111,10 +121,9 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
             core::array::from_fn(|lane| incoming.get(lane).map_or(&[][..], |incoming| incoming.raw.key));
         let lanes = KeyLanes::new(store.secret(), &names);
         for (incoming, key) in incoming.iter().zip(lanes.keys()) {
-            let mut prepared = prepare(incoming, key, store);
-            store.prefetch(prepared.partition, &mut prepared.key);
             if let Some(slot) = self.prepared.get_mut(self.next_in % CAPACITY) {
-                *slot = Some(prepared);
+                let prepared = slot.insert(prepare(incoming, key, store));
+                store.prefetch(prepared.partition, &mut prepared.key);
             }
             self.next_in = self.next_in.wrapping_add(1);
         }
@@ -123,28 +132,42 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
 
     #[inline]
     fn prefetch_other(&mut self, distance: usize, store: &Store<'_>) {
-        if let Some(Some(prepared)) = self.prepared.get_mut(self.next_out.wrapping_add(distance) % CAPACITY) {
+        if distance < self.waiting()
+            && let Some(Some(prepared)) = self.prepared.get_mut(self.next_out.wrapping_add(distance) % CAPACITY)
+        {
             store.prefetch_other(prepared.partition, &mut prepared.key);
         }
     }
 
     #[inline]
     fn prefetch_item(&self, distance: usize, store: &Store<'_>) {
-        if let Some(Some(prepared)) = self.prepared.get(self.next_out.wrapping_add(distance) % CAPACITY) {
+        if distance < self.waiting()
+            && let Some(Some(prepared)) = self.prepared.get(self.next_out.wrapping_add(distance) % CAPACITY)
+        {
             store.prefetch_item(prepared.partition, &prepared.key);
         }
     }
+
+    /// Requests that are in the pipeline.
+    #[inline]
+    fn waiting(&self) -> usize {
+        self.next_in.wrapping_sub(self.next_out)
+    }
 }
 
+#[inline]
 fn prepare<'a>(incoming: &Incoming<'a>, key: Key<'a>, store: &Store<'_>) -> Prepared<'a> {
     let bytes = key.bytes();
-    // The hash is computed here whatever the client says: it decides who may touch the key.
-    let hash = KeyHash::of(bytes);
-    let hash_mismatch = !bytes.is_empty() && incoming.claimed_hash.is_some_and(|claimed| claimed != hash);
-    let request = match incoming.raw.decode() {
-        _ if hash_mismatch => Err(ResultCode::Error),
-        Ok(Request { operation: Operation::Reset, .. }) if !incoming.may_reset => Err(ResultCode::NotSupported),
-        decoded => decoded,
+    // The hash is computed here whatever the client says: it decides who may touch the key, if there is a choice.
+    let is_asked_for = incoming.claimed_hash.is_some() || store.partition_count() > 1;
+    let hash = is_asked_for.then(|| KeyHash::of(bytes));
+    let hash_mismatch = !bytes.is_empty() && incoming.claimed_hash.is_some() && incoming.claimed_hash != hash;
+    let refusal = if hash_mismatch {
+        Some(ResultCode::Error)
+    } else {
+        let is_reset = incoming.raw.operation == Opcode::Reset.to_wire();
+        (is_reset && !incoming.may_reset).then_some(ResultCode::NotSupported)
     };
-    Prepared { request, key, partition: store.partition_of(hash), hash_mismatch }
+    let partition = hash.map_or(PartitionId(0), |hash| store.partition_of(hash));
+    Prepared { raw: incoming.raw, refusal, key, partition, hash_mismatch }
 }

@@ -162,14 +162,15 @@ impl Core<'_, '_> {
             claimed_hash: None,
             may_reset,
         });
-        let mut lookahead = Lookahead::new(requests, self.store);
+        let mut lookahead = Lookahead::new(requests);
+        lookahead.begin(self.store);
         let mut len = SLOT_HEADER_LEN;
         for run in runs {
             let body = slot.get_mut(len + RUN_HEADER_LEN..)?.get_mut(..run.response_len_max)?;
             let mut writer = ResponseWriter::new(body, self.columns, run.batch.count())?;
             for _ in 0..run.batch.count() {
                 let prepared = lookahead.next(self.store)?;
-                execute(&prepared, self.store, self.now, &mut writer, self.counters);
+                execute(prepared, self.store, self.now, &mut writer, self.counters);
             }
             let body_len = writer.finish();
             put_run_header(slot.get_mut(len..)?, body_len, 0)?;

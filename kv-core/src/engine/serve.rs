@@ -122,7 +122,8 @@ impl<'m, P: PacketPort> Serve<'m, P> {
             .zip(rooms)
             .map(|(frame, room)| (screen(frame, *room, &self.policy), self.policy.may_reset(frame.source().ip())))
             .collect();
-        let mut lookahead = Lookahead::new(InTurn { frames: screened.iter(), of_frame: None }, &self.store);
+        let mut lookahead = Lookahead::new(InTurn { frames: screened.iter(), of_frame: None });
+        lookahead.begin(&self.store);
         let mut answers = Vec::new();
         let mut rest = &mut self.replies.bytes[..];
         for (screened, _) in &screened {
@@ -214,7 +215,7 @@ impl Core<'_, '_> {
                 };
                 for _ in 0..batch.count() {
                     let prepared = lookahead.next(self.store)?;
-                    execute(&prepared, self.store, self.now, &mut writer, self.counters);
+                    execute(prepared, self.store, self.now, &mut writer, self.counters);
                 }
                 Some(native::HEADER_LEN + writer.finish())
             }
@@ -226,7 +227,7 @@ impl Core<'_, '_> {
                 for request in frame.requests() {
                     let prepared = lookahead.next(self.store)?;
                     let mut answer = MicaAnswer { writer: &mut writer, head: request.head() };
-                    execute(&prepared, self.store, self.now, &mut answer, self.counters);
+                    execute(prepared, self.store, self.now, &mut answer, self.counters);
                 }
                 Some(writer.finish())
             }
