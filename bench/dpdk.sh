@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Measures `cpu-only` over DPDK's memif and MICA2's wire: one core for the server, one for the client, keys and values of
-# 8 bytes, uniform and Zipf 0.99, GET 100, 95 and 50 %, one and 16 requests a frame, medians of repetitions.
+# Measures `cpu-only` over DPDK: one core for the server, one for the client, keys and values of 8 bytes.
 #   bench/dpdk.sh --json FILE [--keys COUNT] [--repeat COUNT] [--seconds SECONDS]
-# As root, on a machine with two CPUs that nobody else uses. It reserves huge pages and leaves as many as there were.
+# Over memif: MICA2's wire with one and 16 requests a frame and the native one with 32, uniform and Zipf 0.99, GET 100, 95
+# and 50 %, medians of repetitions; then latency at a tenth of the peak and throughput at twice the peak; then what a bare
+# echo costs at the same rate. Over AF_XDP, on a pair of virtual interfaces: latency, and the echo's.
+# As root, on a machine with two CPUs that nobody else uses. It takes about six minutes. It reserves huge pages and leaves
+# as many as there were.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -31,17 +34,34 @@ pages=$(((table_mib + 256) / 2))
 pages_before=$(cat /proc/sys/vm/nr_hugepages)
 scratch=$(mktemp -d)
 server=""
+namespace="dpukv-bench-$$"
 cleanup() {
-    [[ -z $server ]] || kill "$server" 2>/dev/null || true
+    stop_server
+    ip netns delete "$namespace" 2>/dev/null || true
     rm -rf "$scratch"
     echo "$pages_before" >/proc/sys/vm/nr_hugepages
+}
+stop_server() {
+    [[ -z $server ]] || kill "$server" 2>/dev/null || true
+    [[ -z $server ]] || wait "$server" 2>/dev/null || true
+    server=""
 }
 trap cleanup EXIT
 if ((pages_before < pages)); then
     echo "$pages" >/proc/sys/vm/nr_hugepages
 fi
 
-cat >"$scratch/host.toml" <<TOML
+# What stands before each program: nothing, or the namespace that it runs in.
+within=()
+
+# A memif server does not always outlive its client, so each client has one of its own.
+#   start_server DEVICE COMMAND...
+start_server() {
+    local device=$1
+    shift
+    stop_server
+    rm -f "$scratch/ready" "$scratch/memif"
+    cat >"$scratch/host.toml" <<TOML
 [plan]
 design = "cpu-only"
 host_cores = 1
@@ -51,7 +71,7 @@ address = "10.0.0.1"
 allow = ["10.0.0.0/8"]
 [port]
 kind = "dpdk"
-device = "net_memif0,role=server,mac=02:00:00:00:00:01,socket=$scratch/memif,socket-abstract=no"
+device = "$device"
 [table]
 memory = "${table_mib}MiB"
 item_len_hint = 16
@@ -62,31 +82,79 @@ sleep_ms = 0
 [log]
 level = "warn"
 TOML
-
-reports=()
-for requests in 1 16; do
-    # A memif server does not always outlive its client, so each client has one of its own.
-    rm -f "$scratch/ready" "$scratch/memif"
-    "$programs/dpukv-host" --config "$scratch/host.toml" >"$scratch/ready" &
+    touch "$scratch/ready"
+    "${within[@]}" taskset -c 0 "$@" >"$scratch/ready" &
     server=$!
     for _ in {1..300}; do
-        grep -q '^ready' "$scratch/ready" && break
+        grep -q '^ready' "$scratch/ready" && return
         sleep 0.1
     done
-    reports+=("$scratch/$requests.json")
-    timeout 3600 taskset -c 1 "$programs/dpukv" bench frames \
-        --port "dpdk:net_memif0,role=client,socket=$scratch/memif,socket-abstract=no" \
-        --endpoint 02:00:00:00:00:01/10.0.0.1/0 --partitions 1 --design cpu-only \
-        --keys "$keys" --requests-per-frame "$requests" --repeat "$repeat" --seconds "$seconds" \
-        --json "$scratch/$requests.json"
-    kill "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
-    server=""
+    echo "bench: no server at $device within 30 s" >&2
+    exit 1
+}
+
+reports=()
+# One run of the client, whose report bears the device's kind and what is behind it.
+#   measure KIND DEVICE DESIGN OPTION...
+measure() {
+    local kind=$1 device=$2 design=$3
+    shift 3
+    reports+=("$kind" "$scratch/${#reports[@]}.json")
+    timeout 300 "${within[@]}" taskset -c 1 "$programs/dpukv" bench frames --port "dpdk:$device" \
+        --endpoint 02:00:00:00:00:01/10.0.0.1/0 --partitions 1 --design "$design" --seconds "$seconds" \
+        "$@" --json "${reports[-1]}"
+}
+
+# Millions of requests a second that the last report's light load offered.
+light_rate() {
+    python3 -c 'import json, sys
+print([run["offered_mops"] for run in json.load(open(sys.argv[1]))["runs"] if run["load"] == "light"][0])' "${reports[-1]}"
+}
+
+# Latency under light load, and a bare echo's at the same rate.
+#   measure_latency KIND SERVER_DEVICE CLIENT_DEVICE KEYS OPTION...
+measure_latency() {
+    local kind=$1 server_device=$2 client_device=$3 key_count=$4
+    shift 4
+    start_server "$server_device" "$programs/dpukv-host" --config "$scratch/host.toml"
+    measure "$kind" "$client_device" cpu-only --keys "$key_count" --repeat 3 --gets 1 --distribution uniform --latency "$@"
+    local rate
+    rate=$(light_rate)
+    start_server "$server_device" "$programs/dpukv" bench echo --port "dpdk:$server_device"
+    measure "$kind" "$client_device" echo --wire echo --repeat 3 --gets 1 --distribution uniform --rate "$rate"
+}
+
+memif() {
+    echo "net_memif0,role=$1,socket=$scratch/memif,socket-abstract=no${2:-}"
+}
+at_server=$(memif server ,mac=02:00:00:00:00:01)
+at_client=$(memif client)
+
+wires=("--wire mica2 --requests-per-frame 1" "--wire mica2 --requests-per-frame 16"
+    "--wire native --requests-per-frame 32 --window 4096")
+for wire in "${wires[@]}"; do
+    start_server "$at_server" "$programs/dpukv-host" --config "$scratch/host.toml"
+    # shellcheck disable=SC2086 # several words
+    measure memif "$at_client" cpu-only --keys "$keys" --repeat "$repeat" $wire
 done
+for wire in "${wires[@]}"; do
+    # shellcheck disable=SC2086 # several words
+    measure_latency memif "$at_server" "$at_client" "$keys" $wire --overload
+done
+
+ip netns add "$namespace"
+within=(ip netns exec "$namespace")
+"${within[@]}" ip link add kv0 address 02:00:00:00:00:01 type veth peer name cl0
+for end in kv0 cl0; do
+    "${within[@]}" sysctl -qw "net.ipv6.conf.$end.disable_ipv6=1" || true
+    "${within[@]}" ip link set "$end" up
+done
+measure_latency af_xdp net_af_xdp0,iface=kv0 net_af_xdp0,iface=cl0 "$((keys < 1 << 20 ? keys : 1 << 20))" --wire mica2
 
 python3 - "$json" "${reports[@]}" <<'PYTHON'
 import json, sys
-runs = [run for path in sys.argv[2:] for run in json.load(open(path))["runs"]]
+pairs = zip(sys.argv[2::2], sys.argv[3::2])
+runs = [{"device": kind, **run} for kind, path in pairs for run in json.load(open(path))["runs"]]
 json.dump({"runs": runs}, open(sys.argv[1], "w"), indent=2)
 PYTHON
 echo "bench: wrote $json"
