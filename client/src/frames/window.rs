@@ -145,13 +145,13 @@ mod tests {
             window.take(tag, Tick(0), last);
             last = cookie;
         }
-        assert_eq!(tags(&mut window, head), [], "nobody awaits it yet");
+        assert!(tags(&mut window, head).is_empty(), "nobody awaits it yet");
         window.await_answer(head);
         assert_eq!((window.room(), window.outstanding()), (1, 3));
-        assert_eq!(tags(&mut window, Cookie(head.0 ^ 1)), [], "another epoch");
-        assert_eq!(tags(&mut window, Cookie(0xffff_0000)), [], "no such place");
+        assert!(tags(&mut window, Cookie(head.0 ^ 1)).is_empty(), "another epoch");
+        assert!(tags(&mut window, Cookie(0xffff_0000)).is_empty(), "no such place");
         assert_eq!(tags(&mut window, head), [0, 1, 2]);
-        assert_eq!(tags(&mut window, head), []);
+        assert!(tags(&mut window, head).is_empty());
         assert_eq!(window.room(), 4);
     }
 
@@ -166,7 +166,7 @@ mod tests {
                 window.give_up(Tick(now), |tag, ticks| told.push((now, tag, ticks)));
             }
         }
-        assert_eq!(told, []);
+        assert!(told.is_empty());
         window.await_answer(head);
         for now in [99, 100] {
             for _ in 0..32 {
