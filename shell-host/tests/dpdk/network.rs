@@ -60,7 +60,10 @@ pub(crate) fn xdp_is_there() -> Result<(), String> {
 
 /// A pair of devices, `kv<number>` for a server and `cl<number>` for clients, the latter with the address 10.77.`number`.2.
 pub(crate) fn veth(number: u8) -> Result<(), String> {
-    run(&format!("ip link add kv{number} type veth peer name cl{number}"))?;
+    // DPDK's af_packet driver groups its sockets under process id xor interface number, 16 bits for the whole namespace,
+    // and two groups must not meet. Numbers that differ above the lowest byte keep processes apart whose ids are near.
+    let [server, client] = [1, 2].map(|end| (end + 2 * u32::from(number)) << 8);
+    run(&format!("ip link add kv{number} index {server} type veth peer name cl{number} index {client}"))?;
     run(&format!("ip addr add 10.77.{number}.2/24 dev cl{number}"))?;
     for end in ["kv", "cl"] {
         // A kernel that leaves checksums to a device sends none over a pair.
