@@ -39,7 +39,9 @@ cleanup() {
     stop_server
     ip netns delete "$namespace" 2>/dev/null || true
     rm -rf "$scratch"
-    echo "$pages_before" >/proc/sys/vm/nr_hugepages
+    # Whoever has changed it meanwhile needs it so.
+    ((pages_before >= pages)) || [[ $(cat /proc/sys/vm/nr_hugepages) != "$pages" ]] ||
+        echo "$pages_before" >/proc/sys/vm/nr_hugepages
 }
 stop_server() {
     [[ -z $server ]] || kill "$server" 2>/dev/null || true
