@@ -12,6 +12,7 @@ mod batch;
 mod window;
 
 use arch::{Tick, TickRate};
+use directory::Entry;
 use kv_core::hash::KeyHash;
 use kv_core::port::{Burst, DropCounts, RawFrame, RawPort};
 use qp_wire::mica::{MicaRequest, PROBE_OPAQUE_BASE, RequestWriter};
@@ -83,6 +84,21 @@ pub struct FrameDirectory {
     pub owners: Vec<u16>,
     /// The endpoints, in their order.
     pub endpoints: Vec<FrameEndpoint>,
+}
+
+impl From<&Entry> for FrameDirectory {
+    fn from(entry: &Entry) -> Self {
+        let endpoints = entry.endpoints.iter().map(|endpoint| FrameEndpoint {
+            owner: endpoint.owner,
+            remote: Remote { mac: endpoint.mac, ipv4: endpoint.ipv4, port: endpoint.udp_port },
+        });
+        Self {
+            concurrent_read: entry.concurrent_read,
+            concurrent_write: entry.concurrent_write,
+            owners: entry.partitions.clone(),
+            endpoints: endpoints.collect(),
+        }
+    }
 }
 
 /// Why a request was not taken.

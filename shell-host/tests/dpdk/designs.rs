@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use arch::{Tick, TickRate};
 use client::frames::{FrameClient, FrameClientConfig, FrameDirectory, FrameEndpoint, Wire};
+use directory::Directory;
 use kv_core::design::Design;
 use qp_wire::net::{MacAddr, Remote};
 use qp_wire::{Opcode, ResultCode, mica};
@@ -108,13 +110,32 @@ fn directory_of(told: &Told, mac: MacAddr, reached: &[SocketAddr]) -> FrameDirec
     }
 }
 
-/// Native frames without a kernel, several requests in each: a SET of every key that these endpoints own, then a GET.
-fn ask_natively_in_raw_frames(port: DpdkPort, told: &Told, mac: MacAddr, reached: &[SocketAddr]) {
-    let config = FrameClientConfig { timeout_us: 100_000, ..FrameClientConfig::new(Wire::Native, 8) };
+/// What the server's entry in its directory says of those endpoints.
+fn directory_at(listen: SocketAddr, mac: MacAddr, reached: &[SocketAddr]) -> FrameDirectory {
+    let source = format!("http://{listen}").parse().expect("a directory's place");
+    let start = Instant::now();
+    loop {
+        let servers = Directory::new(&source).servers();
+        if let Some(entry) = servers.as_ref().ok().and_then(|servers| servers.values().next()) {
+            let mut directory = FrameDirectory::from(entry);
+            let is_reached = |remote: &Remote| reached.contains(&SocketAddr::from((remote.ipv4, remote.port)));
+            directory.endpoints.retain(|endpoint| is_reached(&endpoint.remote));
+            assert!(directory.endpoints.iter().all(|endpoint| endpoint.remote.mac == mac), "{directory:?}");
+            return directory;
+        }
+        assert!(start.elapsed() < PATIENCE, "no server is listed: {servers:?}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Frames without a kernel, several requests in each, to whom the directory names: a SET of every key that these endpoints
+/// own, then a GET.
+fn ask_in_frames_of(wire: Wire, port: DpdkPort, told: &Told, directory: FrameDirectory, reached: &[SocketAddr]) {
+    let config = FrameClientConfig { timeout_us: 100_000, ..FrameClientConfig::new(wire, 8) };
     let rate = TickRate::from_hz(1_000_000).expect("not zero");
     let start = Instant::now();
     let now = || Tick(start.elapsed().as_micros() as u64);
-    let mut client = FrameClient::new([(port, CLIENT)], directory_of(told, mac, reached), config, rate);
+    let mut client = FrameClient::new([(port, CLIENT)], directory, config, rate);
     while !client.is_connected() {
         client.probe();
         for _ in 0..1000 {
@@ -162,9 +183,59 @@ fn answers_in(design: Design, huge_pages: bool) -> Result<(), String> {
     let server = mac_told(&mut port, mac, [10, 77, number, 1].into());
     let found = ask_in_raw_frames(&mut port, server, endpoints);
     assert!(found > 0, "{design:?}");
-    ask_natively_in_raw_frames(port, &told, server, endpoints);
+    ask_in_frames_of(Wire::Native, port, &told, directory_of(&told, server, endpoints), endpoints);
     assert_eq!((host.terminate().code(), dpu.terminate().code()), (Some(0), Some(0)), "{design:?}");
     Ok(())
+}
+
+/// Asks in MICA2's frames for what the directory of the side with endpoints says, as MICA2's clients do.
+fn is_found(design: Design) -> Result<(), String> {
+    veth(0)?;
+    veth(1)?;
+    let [control, of_dpu, of_host] = [(); 3].map(|()| free_control_address());
+    let directory = |listen| format!("[directory]\nkind = \"embedded\"\nlisten = \"{listen}\"\nrefresh_ms = 200\n");
+    let config_of = |number, control: &str, listen| side_config(design, number, false, control) + &directory(listen);
+    let dpu = Side::dpu(&config_of(1, &format!("listen = \"{control}\""), of_dpu));
+    let host = Side::host(&config_of(0, &format!("connect = \"{control}\"\nretry_ms = 20"), of_host));
+    let is_dpu = !dpu.ready.endpoints.is_empty();
+    let (endpoints, listen) = if is_dpu { (&dpu.ready.endpoints, of_dpu) } else { (&host.ready.endpoints, of_host) };
+    let told = Client::new().complete_identity(endpoints[0]);
+    let number = u8::from(is_dpu);
+    let (mut port, mac) = only_port(&config(&format!("net_af_packet0,iface=cl{number}"), 1));
+    let server = mac_told(&mut port, mac, [10, 77, number, 1].into());
+    ask_in_frames_of(Wire::Mica, port, &told, directory_at(listen, server, endpoints), endpoints);
+    assert_eq!((host.terminate().code(), dpu.terminate().code()), (Some(0), Some(0)), "{design:?}");
+    Ok(())
+}
+
+#[test]
+fn cpu_only_is_found() {
+    apart("designs::cpu_only_is_found", || is_found(Design::CpuOnly));
+}
+
+#[test]
+fn dpu_only_is_found() {
+    apart("designs::dpu_only_is_found", || is_found(Design::DpuOnly));
+}
+
+#[test]
+fn lat_is_found() {
+    apart("designs::lat_is_found", || is_found(Design::Lat));
+}
+
+#[test]
+fn sav_is_found() {
+    apart("designs::sav_is_found", || is_found(Design::Sav));
+}
+
+#[test]
+fn dual_is_found() {
+    apart("designs::dual_is_found", || is_found(Design::Dual));
+}
+
+#[test]
+fn shrd_is_found() {
+    apart("designs::shrd_is_found", || is_found(Design::Shrd));
 }
 
 #[test]

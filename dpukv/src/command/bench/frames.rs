@@ -5,12 +5,14 @@ mod load;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use client::frames::{TIMEOUT_US, WINDOW, Wire};
+use client::frames::{FrameDirectory, FrameEndpoint, TIMEOUT_US, WINDOW, Wire};
+use directory::Directory;
 use qp_wire::net::{MacAddr, Remote};
 use serde::Serialize;
 
 use self::load::{Load, Requests, Tally};
 use super::{above_zero, at_least_one, print_line, share};
+use crate::cli::Shared;
 use crate::exit::{Exit, Failure};
 use crate::measure::{Report, Spread};
 use crate::workload::{Distribution, KeySampler, KeySpace};
@@ -26,19 +28,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "dpdk:DEVICE")]
     port: String,
 
-    /// Endpoints of the server, the first one with label 0
-    #[arg(long, value_name = "MAC/IP/PORT[,..]", value_delimiter = ',', required = true, value_parser = parse_remote)]
+    /// Endpoints of the server, the first one with label 0; with --directory, the server's entry says which
+    #[arg(long, value_name = "MAC/IP/PORT[,..]", value_delimiter = ',', value_parser = parse_remote)]
     endpoint: Vec<Remote>,
 
     /// Address of this client
     #[arg(long, value_name = "IP", default_value = "10.0.1.1")]
     address: Ipv4Addr,
 
-    /// Partitions of the server, owned by its endpoints in turn
+    /// Partitions of the server, owned by its endpoints in turn; with --directory, its entry says how many
     #[arg(long, value_name = "COUNT", default_value_t = 16)]
     partitions: u16,
 
-    /// Whether any endpoint answers reads
+    /// Whether any endpoint answers reads; with --directory, its entry says
     #[arg(long)]
     concurrent_read: bool,
 
@@ -214,6 +216,37 @@ impl Args {
         self.gets.iter().try_for_each(|&gets| share("gets", gets))
     }
 
+    /// The server's endpoints: those that were named, or what its entry in the directory says.
+    fn server(&self, shared: &Shared) -> Result<FrameDirectory, Failure> {
+        let usage = Failure::Usage;
+        match &shared.directory {
+            Some(source) if self.endpoint.is_empty() => {
+                let listed = Directory::new(source).servers();
+                let servers = listed.map_err(|error| usage(format!("--directory {source}: {error}")))?;
+                let mut entries = servers.values();
+                match (entries.next(), entries.next()) {
+                    (Some(entry), None) => Ok(entry.into()),
+                    _ => Err(usage(format!("--directory {source}: it lists {} servers, expected one", servers.len()))),
+                }
+            }
+            None if self.endpoint.is_empty() => {
+                Err(usage("expected --endpoint MAC/IP/PORT, or --directory URL where the server is listed".to_owned()))
+            }
+            _ => Ok(self.named_server()),
+        }
+    }
+
+    fn named_server(&self) -> FrameDirectory {
+        let endpoint_count = self.endpoint.len() as u16;
+        let endpoints = self.endpoint.iter().zip(0..).map(|(&remote, owner)| FrameEndpoint { owner, remote });
+        FrameDirectory {
+            concurrent_read: self.concurrent_read,
+            concurrent_write: false,
+            owners: (0..self.partitions).map(|partition| partition % endpoint_count).collect(),
+            endpoints: endpoints.collect(),
+        }
+    }
+
     /// The device as DPDK names it.
     fn device(&self) -> Result<String, Failure> {
         device_of(&self.port)
@@ -290,10 +323,10 @@ impl Args {
 ///
 /// # Errors
 /// Its [`Failure`].
-pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
     args.check()?;
     let keys = KeySpace::new(args.keys, 8).map_err(Failure::Usage)?;
-    let mut load = Load::open(args)?;
+    let mut load = Load::open(args, args.server(shared)?)?;
     if args.wire != WireName::Echo {
         load.store(args.keys)?;
     }

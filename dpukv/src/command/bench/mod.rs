@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
     match &args.alone {
         Some(Alone::Table(args)) => return table::run(args),
         Some(Alone::Cache(args)) => return cache::run(args),
-        Some(Alone::Frames(args)) => return frames::run(args),
+        Some(Alone::Frames(args)) => return frames::run(args, shared),
         Some(Alone::Echo(args)) => return echo::run(args),
         None => {}
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use arch::Tick;
-use client::frames::{FrameAnswer, FrameClient, FrameClientConfig, FrameDirectory, FrameEndpoint, FrameSubmitError};
+use client::frames::{FrameAnswer, FrameClient, FrameClientConfig, FrameDirectory, FrameSubmitError};
 use hdrhistogram::Histogram;
 use kv_core::port::BURST_COUNT_MAX;
 use qp_wire::net::Local;
@@ -101,7 +101,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn open(args: &Args) -> Result<Self, Failure> {
+    pub(super) fn open(args: &Args, server: FrameDirectory) -> Result<Self, Failure> {
         let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
         let clock = MonotonicClock::start().map_err(|error| usage(&error))?;
         let opened = dpdk::open(&DpdkConfig {
@@ -116,21 +116,13 @@ impl Load {
         });
         let opened = opened.map_err(|error| usage(&error))?;
         let local = Local { mac: opened.mac, ipv4: args.address, port: 0 };
-        let endpoint_count = args.endpoint.len() as u16;
-        let endpoints = args.endpoint.iter().zip(0..).map(|(&remote, owner)| FrameEndpoint { owner, remote });
-        let directory = FrameDirectory {
-            concurrent_read: args.concurrent_read,
-            concurrent_write: false,
-            owners: (0..args.partitions).map(|partition| partition % endpoint_count).collect(),
-            endpoints: endpoints.collect(),
-        };
         let ports = opened.ports.into_iter().map(|port| (port, local));
         let config = FrameClientConfig {
             window: if args.has_open_loop() { OPEN_WINDOW } else { args.window },
             timeout_us: args.timeout_us,
             ..FrameClientConfig::new(args.wire.wire(), args.requests_per_frame)
         };
-        let client = FrameClient::new(ports, directory, config, clock.rate());
+        let client = FrameClient::new(ports, server, config, clock.rate());
         let mut load =
             Self { client, clock, window: args.window.into(), requests_per_frame: args.requests_per_frame.into() };
         load.connect(args)?;
