@@ -1,8 +1,10 @@
 //! `dpukv bench`: measures servers with YCSB workloads. [`table`] and [`cache`] measure the table alone.
 
 mod cache;
+mod datagrams;
 mod echo;
 mod frames;
+mod peer;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -95,6 +97,10 @@ enum Alone {
     Frames(Box<frames::Args>),
     /// Send back what comes to a device, for bench frames --wire echo
     Echo(echo::Args),
+    /// Measure the kernel's way of datagrams without a store, as a limit
+    Datagrams(datagrams::Args),
+    /// Measure another store, as a comparison
+    Peer(peer::Args),
 }
 
 /// Runs the command.
@@ -107,6 +113,8 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
         Some(Alone::Cache(args)) => return cache::run(args),
         Some(Alone::Frames(args)) => return frames::run(args, shared),
         Some(Alone::Echo(args)) => return echo::run(args),
+        Some(Alone::Datagrams(args)) => return datagrams::run(args),
+        Some(Alone::Peer(args)) => return peer::run(args),
         None => {}
     }
     let phase = args.phase(shared)?;
