@@ -5,33 +5,19 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::time::Instant;
 
 use rustix::event::PollFd;
 
 use crate::answer::Answer;
 use crate::config::Config;
 use crate::error::ConnectError;
-use crate::moment::{Moment, duration_nanos};
+use crate::moment::Moment;
 use crate::session::{ServerId, Session};
+use crate::stopwatch::Stopwatch;
 use crate::udp::{Sent, Sockets, Told};
 
 /// Most datagrams that are received before something else gets its turn.
 const BURST_COUNT_MAX: usize = 64;
-
-/// The time of all sessions of a pipeline.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopwatch(Instant);
-
-impl Stopwatch {
-    pub(crate) fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    pub(crate) fn now(self) -> Moment {
-        Moment::from_nanos(duration_nanos(self.0.elapsed()))
-    }
-}
 
 /// A session and its sockets.
 #[derive(Debug)]
@@ -50,7 +36,7 @@ impl Fleet {
     }
 
     /// Receives, does what is due, and sends.
-    pub(crate) fn step<F>(&mut self, clock: Stopwatch, buf: &mut [u8], on_answer: &mut F)
+    pub(crate) fn step<F>(&mut self, clock: &Stopwatch, buf: &mut [u8], on_answer: &mut F)
     where
         F: FnMut(Answer<'_>),
     {
@@ -66,7 +52,7 @@ impl Fleet {
         self.send(clock);
     }
 
-    fn receive_identities<F>(&mut self, clock: Stopwatch, buf: &mut [u8], on_answer: &mut F)
+    fn receive_identities<F>(&mut self, clock: &Stopwatch, buf: &mut [u8], on_answer: &mut F)
     where
         F: FnMut(Answer<'_>),
     {
@@ -82,13 +68,13 @@ impl Fleet {
     }
 
     /// Sends what is ready, until a socket is full.
-    pub(crate) fn send(&mut self, clock: Stopwatch) {
+    pub(crate) fn send(&mut self, clock: &Stopwatch) {
         self.queue(clock);
         self.flush();
     }
 
     /// Queues what is ready, so that it is sent together; sends when the queue is full.
-    pub(crate) fn queue(&mut self, clock: Stopwatch) {
+    pub(crate) fn queue(&mut self, clock: &Stopwatch) {
         while self.session.has_departure() {
             let now = clock.now();
             let Some(departure) = self.session.departure(now) else { return };

@@ -39,6 +39,7 @@ mod pipeline;
 mod rtt;
 pub mod session;
 mod statistics;
+mod stopwatch;
 mod udp;
 
 pub use answer::{Answer, Outcome};

@@ -8,11 +8,12 @@ use qp_wire::{Operation, native};
 use crate::answer::Answer;
 use crate::config::Config;
 use crate::error::{ConnectError, SubmitError};
-use crate::fleet::{Fleet, Stopwatch};
+use crate::fleet::Fleet;
 use crate::membership::Membership;
 use crate::moment::Moment;
 use crate::session::{Readiness, ServerInfo};
 use crate::statistics::Statistics;
+use crate::stopwatch::Stopwatch;
 use crate::udp;
 
 /// So often the system has to say that nothing listens before it is believed: a server may be about to open its port.
@@ -80,7 +81,7 @@ impl Pipeline {
         // Nothing was submitted, so there is nothing to tell.
         let on_answer = &mut |_: Answer<'_>| {};
         loop {
-            pipeline.fleet.step(pipeline.clock, &mut pipeline.buf, on_answer);
+            pipeline.fleet.step(&pipeline.clock, &mut pipeline.buf, on_answer);
             let now = pipeline.clock.now();
             if let Some(done) = pipeline.connected(now >= deadline) {
                 return done.map(|()| pipeline);
@@ -100,14 +101,14 @@ impl Pipeline {
             return Err(SubmitError::Full);
         }
         let submitted = self.fleet.session.submit(self.clock.now(), key, operation, tag);
-        self.fleet.queue(self.clock);
+        self.fleet.queue(&self.clock);
         submitted
     }
 
     /// Sends the requests that wait for company.
     pub fn flush(&mut self) {
         self.fleet.session.flush(self.clock.now());
-        self.fleet.send(self.clock);
+        self.fleet.send(&self.clock);
     }
 
     /// Receives answers, sends what is due again and what waits, and tells the ends of requests to `on_answer`. Waits
@@ -127,11 +128,11 @@ impl Pipeline {
             let now = self.clock.now();
             if told > 0 {
                 self.fleet.session.flush_lingering(now);
-                self.fleet.send(self.clock);
+                self.fleet.send(&self.clock);
                 return told;
             }
             self.fleet.session.flush(now);
-            self.fleet.send(self.clock);
+            self.fleet.send(&self.clock);
             let deadline = *deadline.get_or_insert_with(|| now.after(wait));
             if now >= deadline {
                 return 0;
@@ -201,9 +202,9 @@ impl Pipeline {
         F: FnMut(Answer<'_>),
     {
         let Self { fleet, leaving, left, clock, buf, .. } = self;
-        fleet.step(*clock, buf, on_answer);
+        fleet.step(clock, buf, on_answer);
         leaving.retain_mut(|fleet| {
-            fleet.step(*clock, buf, on_answer);
+            fleet.step(clock, buf, on_answer);
             let is_over = fleet.session.outstanding() == 0;
             if is_over {
                 left.add(fleet.session.statistics());
