@@ -1,5 +1,6 @@
 //! Many requests under way at once, on one thread.
 
+use std::thread;
 use std::time::Duration;
 
 use qp_wire::limits::DATAGRAM_LEN_MAX;
@@ -114,13 +115,16 @@ impl Pipeline {
     /// Receives answers, sends what is due again and what waits, and tells the ends of requests to `on_answer`. Waits
     /// for up to `wait` until there is one to tell; a `wait` of zero never waits. Returns how many it told.
     ///
-    /// Requests in frames that are not full are sent when no answer arrives, or after [`Config::linger`].
+    /// Requests in frames that are not full are sent when no answer arrives, or after [`Config::linger`]. For the first
+    /// [`Config::spin`] of a wait for answers it does not sleep.
     pub fn poll<F>(&mut self, wait: Duration, on_answer: &mut F) -> usize
     where
         F: FnMut(Answer<'_>),
     {
         let outstanding = self.outstanding();
-        let mut deadline = None;
+        let mut times = None;
+        // A server can work on what was submitted while answers are received.
+        self.fleet.send(&self.clock);
         loop {
             self.adopt_changes();
             self.step(on_answer);
@@ -133,11 +137,15 @@ impl Pipeline {
             }
             self.fleet.session.flush(now);
             self.fleet.send(&self.clock);
-            let deadline = *deadline.get_or_insert_with(|| now.after(wait));
+            let (spin_end, deadline) = *times.get_or_insert_with(|| (now.after(self.config().spin), now.after(wait)));
             if now >= deadline {
                 return 0;
             }
-            self.wait(now, deadline);
+            if now < spin_end && outstanding > 0 {
+                thread::yield_now();
+            } else {
+                self.wait(now, deadline);
+            }
         }
     }
 
