@@ -130,8 +130,11 @@ exports! { WorkqFunctions:
     }
 
     fn doca_mmap_set_max_num_chunks(mmap: *mut Mmap, count: u32) -> RawError {
-        let is_started = with_world(|world| world.maps.get(mmap).is_started);
-        ok_unless(is_started || count == 0, RawError::BAD_STATE)
+        with_world(|world| {
+            let map = world.maps.get(mmap);
+            map.is_chunked = true;
+            ok_unless(map.is_started || count == 0, RawError::BAD_STATE)
+        })
     }
 
     fn doca_mmap_dev_add(mmap: *mut Mmap, _dev: *mut Dev) -> RawError {

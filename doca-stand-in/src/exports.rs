@@ -132,7 +132,7 @@ exports! { SharedFunctions:
         with_world(|world| {
             let map = world.maps.get(mmap);
             map.is_started = true;
-            ok_unless(map.device_count == 0 && map.len == 0, RawError::BAD_STATE)
+            ok_unless(!map.is_chunked && (map.device_count == 0 || map.len == 0), RawError::BAD_STATE)
         })
     }
 

@@ -17,6 +17,8 @@ pub struct Map {
     pub device_count: usize,
     /// Whether it is started.
     pub is_started: bool,
+    /// Whether it gets its memory after it was started, as in generation 1.
+    pub is_chunked: bool,
     /// The descriptor that was given out.
     pub exported: Option<Box<[u8]>>,
     /// Buffers in it.

@@ -61,6 +61,12 @@ counters! {
     CopyBytes = "dma_bytes",
     /// Copies that the DMA engine reported as failed.
     CopiesFailed = "dma_copies_failed",
+    /// Tasks that a DMA device was given for those copies; several for a copy that is longer than the device's limit.
+    DeviceCopies = "dma_device_copies",
+    /// Times that a DMA device's queue was full and a copy had to wait.
+    CopyQueueFull = "dma_queue_full",
+    /// Times that a DMA device's context died with all that it had in flight.
+    CopyContextsLost = "dma_contexts_lost",
     /// Looks at a slot that had the right sequence number and a wrong checksum.
     SlotsTorn = "slots_torn",
     /// Slots whose checksum held and whose content did not.

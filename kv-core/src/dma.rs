@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use crate::counters::Counters;
 use crate::sync::AtomicU64;
 
 /// What a copy is rounded to: its offset is a multiple of this, and its length is rounded up to one.
@@ -75,6 +76,11 @@ pub trait DmaEngine {
 
     /// The next copy that ended, in any order.
     fn poll(&mut self) -> Option<Completion<Self::Buf>>;
+
+    /// Adds what it has counted since the last time. An engine that counts nothing by itself adds nothing.
+    fn count(&mut self, counters: &mut Counters) {
+        let _ = counters;
+    }
 }
 
 /// Memory of ours that the peer's engine reads and writes.

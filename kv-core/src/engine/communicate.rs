@@ -105,7 +105,8 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
         let given_up = self.flight.clear();
         self.counters.drops.add(DropReason::Epoch, given_up);
         self.batcher.clear();
-        if self.link.take().is_some() {
+        if let Some(mut link) = self.link.take() {
+            link.count(&mut self.counters);
             self.counters.add(Counter::QueuePairResets, 1);
             self.counters.set(Counter::Epoch, 0);
         }
@@ -269,6 +270,9 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Engine for Communicate<P, D, W> {
 
     fn counters(&mut self) -> &mut Counters {
         self.port.count(&mut self.counters);
+        if let Some(link) = &mut self.link {
+            link.count(&mut self.counters);
+        }
         &mut self.counters
     }
 }

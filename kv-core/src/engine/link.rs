@@ -104,6 +104,11 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
         self.fault.get_or_insert(fault);
     }
 
+    /// Adds what the copy engine has counted by itself.
+    pub(super) fn count(&mut self, counters: &mut Counters) {
+        self.end.engine.count(counters);
+    }
+
     /// How many slots were sent and how many were taken out, ever.
     pub(super) fn sent(&self) -> u32 {
         self.sender.sent()

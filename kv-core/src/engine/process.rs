@@ -77,7 +77,7 @@ impl<'m, D: DmaEngine, W: Window> Process<'m, D, W> {
     /// Ends the present epoch of a queue pair, if it has one. What is still in its rings is never executed.
     pub fn detach(&mut self, id: QueuePairId) {
         if let Some(index) = self.links.iter().position(|link| link.id() == id) {
-            self.links.swap_remove(index);
+            self.links.swap_remove(index).count(&mut self.counters);
             self.counters.add(Counter::QueuePairResets, 1);
             self.counters.set(Counter::Epoch, 0);
         }
@@ -112,6 +112,9 @@ impl<D: DmaEngine, W: Window> Engine for Process<'_, D, W> {
 
     fn counters(&mut self) -> &mut Counters {
         super::gauge(&self.store, &mut self.counters);
+        for link in &mut self.links {
+            link.count(&mut self.counters);
+        }
         &mut self.counters
     }
 }

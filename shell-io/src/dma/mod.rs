@@ -3,6 +3,7 @@
 //! One file per copy engine. Each implements the contracts of [`kv_core::dma`]; rings do not know which one they run
 //! on.
 
+pub mod doca;
 mod doorbell;
 mod shared_memory;
 mod sleep_word;

@@ -1,0 +1,7 @@
+//! Copies through DOCA's interface, both generations, by libraries that stand in for DOCA's.
+
+#![allow(unsafe_code, reason = "functions of a library that is loaded here")]
+
+mod control;
+mod engine;
+mod stand_in;
