@@ -128,6 +128,8 @@ enum Sources {
     Packets(OwnedFd),
     Copies(Arc<Region>),
     Both(OwnedFd, Arc<Region>),
+    /// Packets, and copies that call nobody.
+    PacketsBesideCopies(OwnedFd),
     /// Packets that call nobody, and copies if there are any.
     Polled(Option<Arc<Region>>),
 }
@@ -154,6 +156,14 @@ impl Sleeper {
         Ok(Self { sources: Sources::Both(socket.as_fd().try_clone_to_owned()?, own) })
     }
 
+    /// For a core between clients and a peer whose copies call nobody, as a device's do not.
+    ///
+    /// # Errors
+    /// The process has no file numbers left.
+    pub fn for_packets_beside_copies(socket: &impl AsFd) -> io::Result<Self> {
+        Ok(Self { sources: Sources::PacketsBesideCopies(socket.as_fd().try_clone_to_owned()?) })
+    }
+
     /// For a core whose packets call nobody; with a region, for one between such clients and the peer.
     pub fn polled(own: Option<Arc<Region>>) -> Self {
         Self { sources: Sources::Polled(own) }
@@ -172,6 +182,13 @@ impl Sleeper {
             (Sources::Both(socket, _), Waiting::Wire) => wait_for_socket(socket, PollFlags::OUT, short),
             (Sources::Packets(socket), _) | (Sources::Both(socket, _), Waiting::Packets) => {
                 wait_for_socket(socket, PollFlags::IN, timeout)
+            }
+            (Sources::PacketsBesideCopies(socket), Waiting::Wire) => {
+                wait_for_socket(socket, PollFlags::OUT, timeout.min(POLLED_WAIT_MAX))
+            }
+            (Sources::PacketsBesideCopies(socket), Waiting::Packets) => wait_for_socket(socket, PollFlags::IN, timeout),
+            (Sources::PacketsBesideCopies(socket), Waiting::Copies) => {
+                wait_for_socket(socket, PollFlags::IN, timeout.min(POLLED_WAIT_MAX))
             }
             (Sources::Copies(own), _) => own.doorbell().wait(timeout, has_work),
             (Sources::Polled(Some(own)), Waiting::Copies) => {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use kv_core::design::QueuePairId;
 use kv_core::engine::{Fault, IdentityBytes};
 
+use crate::dma::doca::{Device, Exported, Imported, MemoryMap};
 use crate::memory::Region;
 
 /// What a core is told to do.
@@ -30,12 +31,28 @@ pub struct Attachment {
     pub id: QueuePairId,
     /// The new epoch.
     pub epoch: u32,
-    /// The peer's region.
-    pub peer: Arc<Region>,
-    /// Where in the region the peer's window begins, in bytes.
+    /// The peer's memory.
+    pub peer: Peer,
+    /// Where in the memory the peer's window begins, in bytes.
     pub offset: usize,
     /// Its length in bytes.
     pub len: usize,
+}
+
+/// Memory of the peer's, as it is reached.
+#[derive(Clone, Debug)]
+pub enum Peer {
+    /// By the CPU: it is mapped here.
+    SharedMemory(Arc<Region>),
+    /// By a device.
+    Doca {
+        /// The device.
+        device: Arc<Device>,
+        /// The peer's memory.
+        map: Arc<MemoryMap<Imported>>,
+        /// The core's own memory, as the peer reaches it.
+        own: Option<Arc<MemoryMap<Exported>>>,
+    },
 }
 
 /// The orders of one core, and what it has to say.

@@ -4,7 +4,10 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod doca;
 mod process;
+#[path = "../../../shell-io/tests/doca/stand_in.rs"]
+mod stand_in;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

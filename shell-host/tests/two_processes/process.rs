@@ -42,8 +42,21 @@ impl Side {
     }
 
     pub(crate) fn dpu(config: &str) -> Self {
+        Self::dpu_in(config, &[])
+    }
+
+    /// The host with these environment variables.
+    pub(crate) fn host_in(config: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = host_command(config);
+        let child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).spawn().expect("the host's program");
+        Self::when_ready(child).expect("a host that does not end before it is ready")
+    }
+
+    /// The DPU with these environment variables.
+    pub(crate) fn dpu_in(config: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this test"));
         command.args(["--exact", DPU_TEST, "--ignored", "--nocapture"]).env(DPU_CONFIG, config);
+        command.envs(variables.iter().copied());
         let child = command.stdout(Stdio::piped()).spawn().expect("this test again");
         Self::when_ready(child).expect("a DPU that does not end before it is ready")
     }

@@ -22,8 +22,11 @@ use super::error::RunError;
 use super::members::{CommunicateCore, Opener, ProcessCore, ServeCore};
 use crate::announce::side_name;
 use crate::clock::MonotonicClock;
+use crate::config::DmaKind;
 use crate::core_loop::{self, Member, Surroundings};
 use crate::counters_file::CoreCounters;
+use crate::dma::SharedMemoryEngine;
+use crate::dma::doca::DocaEngine;
 use crate::idle::{IdlePolicy, Sleeper};
 use crate::lcore;
 use crate::mailbox::Mailbox;
@@ -43,6 +46,7 @@ pub(super) struct Shared<'a> {
     pub(super) flush: FlushPolicy,
     pub(super) buffers: usize,
     pub(super) geometry: QueuePairGeometry,
+    pub(super) dma: DmaKind,
     /// Milliseconds after which a slot that is not whole or a batch without answer ends an epoch.
     pub(super) patience_ms: u64,
     pub(super) stop: &'a AtomicBool,
@@ -114,6 +118,7 @@ impl Core<'_, '_> {
                 let port = shared.open_socket(id, bind)?;
                 let local = Local { mac: MacAddr([0; 6]), ipv4: shared.address, port: port.local_addr().port() };
                 let sleeper = match &self.region {
+                    Some(_) if shared.dma == DmaKind::Doca => Sleeper::for_packets_beside_copies(&port),
                     Some(region) => Sleeper::for_both(&port, Arc::clone(region)),
                     None => Sleeper::for_packets(&port),
                 };
@@ -122,7 +127,8 @@ impl Core<'_, '_> {
             Some(WayIn::Device(port, local)) => {
                 // It outlives the engine, which has DPDK's frames.
                 let _registration = dpdk::register_thread();
-                let sleeper = Sleeper::polled(self.region.clone());
+                let doorbell = self.region.clone().filter(|_| shared.dma == DmaKind::SharedMemory);
+                let sleeper = Sleeper::polled(doorbell);
                 self.run_with_port(Framed::new(port, local, shared.clock.rate()), sleeper, local);
             }
         }
@@ -136,8 +142,17 @@ impl Core<'_, '_> {
         match (role, region) {
             (Role::Communicate(_), Some(region)) => {
                 let opener = opener(shared, self.places, region);
-                let engine = Communicate::new(port, policy, shared.flush, rate);
-                start.run(&mut *Box::new(CommunicateCore { engine, opener }), sleeper, Some(local));
+                let flush = shared.flush;
+                match shared.dma {
+                    DmaKind::SharedMemory => {
+                        let engine = Communicate::<_, SharedMemoryEngine, _>::new(port, policy, flush, rate);
+                        start.run(&mut *Box::new(CommunicateCore { engine, opener }), sleeper, Some(local));
+                    }
+                    DmaKind::Doca => {
+                        let engine = Communicate::<_, DocaEngine, _>::new(port, policy, flush, rate);
+                        start.run(&mut *Box::new(CommunicateCore { engine, opener }), sleeper, Some(local));
+                    }
+                }
             }
             _ => {
                 let mut core = Box::new(ServeCore { engine: Serve::new(port, store, policy, rate) });
@@ -151,11 +166,19 @@ impl Core<'_, '_> {
         let start = Start { shared, id, mailbox: self.mailbox, counters: self.counters, opened: self.opened };
         match (role, region) {
             (Role::Process { .. }, Some(region)) => {
-                let sleeper = Sleeper::for_copies(Arc::clone(&region));
+                let (rate, own) = (shared.clock.rate(), Arc::clone(&region));
                 let opener = opener(shared, self.places, region);
                 // Who may RESET is known on the other side, which lets nobody else's through.
-                let engine = Process::new(store, shared.clock.rate(), true);
-                start.run(&mut *Box::new(ProcessCore { engine, opener }), sleeper, None);
+                match shared.dma {
+                    DmaKind::SharedMemory => {
+                        let engine = Process::<SharedMemoryEngine, _>::new(store, rate, true);
+                        start.run(&mut *Box::new(ProcessCore { engine, opener }), Sleeper::for_copies(own), None);
+                    }
+                    DmaKind::Doca => {
+                        let engine = Process::<DocaEngine, _>::new(store, rate, true);
+                        start.run(&mut *Box::new(ProcessCore { engine, opener }), Sleeper::polled(None), None);
+                    }
+                }
             }
             _ => start.say_opened(None),
         }
@@ -172,6 +195,7 @@ fn opener(shared: &Shared<'_>, places: Vec<Place>, region: Arc<Region>) -> Opene
         torn_ticks: rate.ticks_in_ms(shared.patience_ms),
         // A batch waits longer than a slot: the other side's core may have other work.
         stall_ticks: rate.ticks_in_ms(2 * shared.patience_ms),
+        failed: None,
     }
 }
 

@@ -8,13 +8,15 @@ use kv_core::dma::{COPY_ALIGN, Window};
 use kv_core::ring::{self, QueuePairGeometry};
 use tracing::warn;
 
+use super::bridge::{Bridge, check_window};
 use super::identity::Directory;
 use super::publication::Publication;
 use crate::control::{Epoch, Introduction, QueuePairEnds, WindowDescriptor, link};
 use crate::counters_file::CountersFile;
+use crate::dma::doca::DocaError;
 use crate::dma::{SharedWindow, WindowError};
-use crate::mailbox::{Attachment, Mailbox, Order};
-use crate::memory::{DescriptorError, Region, RegionCreateError, RegionDescriptor, RegionOpenError};
+use crate::mailbox::{Attachment, Mailbox, Order, Peer};
+use crate::memory::{DescriptorError, Region, RegionCreateError, RegionOpenError};
 
 /// Where this side's end of a queue pair is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,14 @@ pub enum AttachError {
         /// Why.
         cause: RegionOpenError,
     },
+    /// DOCA does not reach its memory.
+    #[error("queue pair {}: {cause}", queue_pair.0)]
+    Import {
+        /// The queue pair.
+        queue_pair: QueuePairId,
+        /// Why.
+        cause: DocaError,
+    },
     /// The window is not inside its memory.
     #[error("queue pair {}: {cause}", queue_pair.0)]
     Window {
@@ -113,6 +123,7 @@ pub(super) struct Ends<'a> {
     /// Length of the peer's window of one queue pair.
     pub(super) peer_window_len: usize,
     pub(super) regions: &'a [Option<Arc<Region>>],
+    pub(super) bridge: Bridge,
     pub(super) mailboxes: &'a [Mailbox],
     pub(super) directory: Directory,
     /// Where clients find the server, if this side sees to it.
@@ -156,63 +167,49 @@ impl Ends<'_> {
         let region = self.regions[usize::from(place.core)].as_ref()?;
         Some(WindowDescriptor {
             queue_pair: place.id,
-            region: region.descriptor().encode().to_vec(),
+            region: self.bridge.describe(usize::from(place.core), region),
             offset: place.offset as u64,
             len: place.len as u64,
         })
     }
 
-    /// Checks the peer's windows and maps the regions that they are in, each once.
+    /// Checks the peer's windows and reaches the memory that they are in.
     fn open(&self, epoch: Epoch, windows: &[WindowDescriptor]) -> Result<Vec<Attachment>, AttachError> {
-        let mut opened: Vec<(&[u8], Arc<Region>)> = Vec::new();
-        let mut attachments = Vec::new();
-        for window in windows {
-            let known = opened.iter().find(|(bytes, _)| *bytes == window.region.as_slice());
-            let peer = match known {
-                Some((_, region)) => Arc::clone(region),
-                None => {
-                    let region = open_region(window)?;
-                    opened.push((&window.region, Arc::clone(&region)));
-                    region
-                }
-            };
-            attachments.push(self.fit(epoch, window, peer)?);
-        }
-        Ok(attachments)
+        let mut opened = Vec::new();
+        // As many as there are places: the session has compared the numbers.
+        let windows = self.places.iter().zip(windows);
+        windows
+            .map(|(place, window)| {
+                let peer = self.bridge.reach(place, window, &mut opened)?;
+                self.fit(epoch, window, peer)
+            })
+            .collect()
     }
 
-    fn fit(&self, epoch: Epoch, window: &WindowDescriptor, peer: Arc<Region>) -> Result<Attachment, AttachError> {
+    fn fit(&self, epoch: Epoch, window: &WindowDescriptor, peer: Peer) -> Result<Attachment, AttachError> {
         let queue_pair = window.queue_pair;
         let (needed, got) = (self.peer_window_len, window.len);
         if got != needed as u64 {
             return Err(AttachError::Len { queue_pair, needed, got });
         }
-        // An offset beyond the address space is beyond the region as well.
+        // An offset beyond the address space is beyond the memory as well.
         let offset = usize::try_from(window.offset).unwrap_or(usize::MAX);
-        SharedWindow::open(Arc::clone(&peer), offset, needed)
-            .map_err(|cause| AttachError::Window { queue_pair, cause })?;
+        check_window(window, &peer, offset, needed)?;
         Ok(Attachment { id: queue_pair, epoch, peer, offset, len: needed })
     }
-}
-
-fn open_region(window: &WindowDescriptor) -> Result<Arc<Region>, AttachError> {
-    let queue_pair = window.queue_pair;
-    let descriptor =
-        RegionDescriptor::decode(&window.region).map_err(|cause| AttachError::Descriptor { queue_pair, cause })?;
-    Region::open(&descriptor).map(Arc::new).map_err(|cause| AttachError::Open { queue_pair, cause })
 }
 
 impl QueuePairEnds for Ends<'_> {
     type Error = AttachError;
 
     fn offer(&mut self) -> Vec<WindowDescriptor> {
+        self.bridge.renew(self.regions);
         self.places.iter().filter_map(|place| self.offer_one(place)).collect()
     }
 
     fn attach(&mut self, epoch: Epoch, peer: &Introduction) -> Result<(), AttachError> {
         self.epoch = epoch;
         self.is_attached = true;
-        // As many as there are places: the session has compared the numbers.
         let attachments = self.open(epoch, &peer.windows)?;
         for (place, attachment) in self.places.iter().zip(attachments) {
             self.mailbox_of(place).send(Order::Attach(attachment));

@@ -10,6 +10,7 @@ use crate::clock::ClockError;
 use crate::config::{ConfigError, Finding};
 use crate::control::MismatchError;
 use crate::counters_file::CountersCreateError;
+use crate::dma::doca::DocaError;
 use crate::memory::{AllocateError, RegionCreateError};
 use crate::port::UdpOpenError;
 use crate::port::dpdk::DpdkOpenError;
@@ -61,6 +62,9 @@ pub enum RunError {
     /// There is no memory for the queue pairs.
     #[error("{0}")]
     Region(#[from] RegionCreateError),
+    /// DOCA or its device is not to be had.
+    #[error("{0}")]
+    Dma(#[from] DocaError),
     /// The counters cannot be shown to others.
     #[error("{0}")]
     Counters(#[from] CountersCreateError),
@@ -126,6 +130,7 @@ impl RunError {
             | Self::Memory(_)
             | Self::Table(_)
             | Self::Region(_)
+            | Self::Dma(_)
             | Self::Counters(_)
             | Self::Listen { .. }
             | Self::Directory { .. }

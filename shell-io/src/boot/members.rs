@@ -6,14 +6,14 @@ use kv_core::design::{QueuePairId, Side};
 use kv_core::engine::{Communicate, Fault, Process, QueuePairEnd, Serve};
 use kv_core::port::PacketPort;
 use kv_core::ring::{QueuePairGeometry, ResponseWay};
+use tracing::warn;
 
+use super::bridge::{Transport, TransportError, Way};
 use super::ends::Place;
 use crate::core_loop::Member;
-use crate::dma::{SharedMemoryEngine, SharedWindow};
+use crate::dma::SharedWindow;
 use crate::mailbox::{Attachment, Order};
 use crate::memory::Region;
-
-type End = QueuePairEnd<SharedMemoryEngine, SharedWindow>;
 
 /// A core that serves.
 pub(super) struct ServeCore<'m, P: PacketPort> {
@@ -40,13 +40,13 @@ impl<'m, P: PacketPort> Member for ServeCore<'m, P> {
 }
 
 /// A core that communicates.
-pub(super) struct CommunicateCore<P: PacketPort> {
-    pub(super) engine: Communicate<P, SharedMemoryEngine, SharedWindow>,
+pub(super) struct CommunicateCore<P: PacketPort, D: Transport> {
+    pub(super) engine: Communicate<P, D, SharedWindow>,
     pub(super) opener: Opener,
 }
 
-impl<P: PacketPort> Member for CommunicateCore<P> {
-    type Engine = Communicate<P, SharedMemoryEngine, SharedWindow>;
+impl<P: PacketPort, D: Transport> Member for CommunicateCore<P, D> {
+    type Engine = Communicate<P, D, SharedWindow>;
 
     fn engine(&mut self) -> &mut Self::Engine {
         &mut self.engine
@@ -59,25 +59,28 @@ impl<P: PacketPort> Member for CommunicateCore<P> {
                     self.engine.attach(end);
                 }
             }
-            Order::Detach(_) => self.engine.detach(),
+            Order::Detach(_) => {
+                self.engine.detach();
+                self.opener.failed = None;
+            }
             Order::Identify(identity) => self.engine.set_identity(*identity),
         }
     }
 
     fn fault(&self) -> Option<(QueuePairId, Fault)> {
-        self.engine.fault()
+        self.engine.fault().or(self.opener.fault())
     }
 }
 
 /// A core that processes.
 #[derive(Debug)]
-pub(super) struct ProcessCore<'m> {
-    pub(super) engine: Process<'m, SharedMemoryEngine, SharedWindow>,
+pub(super) struct ProcessCore<'m, D: Transport> {
+    pub(super) engine: Process<'m, D, SharedWindow>,
     pub(super) opener: Opener,
 }
 
-impl<'m> Member for ProcessCore<'m> {
-    type Engine = Process<'m, SharedMemoryEngine, SharedWindow>;
+impl<'m, D: Transport> Member for ProcessCore<'m, D> {
+    type Engine = Process<'m, D, SharedWindow>;
 
     fn engine(&mut self) -> &mut Self::Engine {
         &mut self.engine
@@ -92,13 +95,16 @@ impl<'m> Member for ProcessCore<'m> {
                     debug_assert!(attached.is_ok(), "a plan has at most as many queue pairs as a core takes");
                 }
             }
-            Order::Detach(id) => self.engine.detach(id),
+            Order::Detach(id) => {
+                self.engine.detach(id);
+                self.opener.failed = None;
+            }
             Order::Identify(_) => {}
         }
     }
 
     fn fault(&self) -> Option<(QueuePairId, Fault)> {
-        self.engine.fault()
+        self.engine.fault().or(self.opener.fault())
     }
 }
 
@@ -111,25 +117,41 @@ pub(super) struct Opener {
     pub(super) region: Arc<Region>,
     pub(super) torn_ticks: u64,
     pub(super) stall_ticks: u64,
+    /// The queue pair for which there was no engine in this epoch.
+    pub(super) failed: Option<QueuePairId>,
 }
 
 impl Opener {
-    /// The end that goes with an attachment. `None` for one that is not this core's, which nobody sends.
-    fn open(&self, attachment: &Attachment) -> Option<End> {
-        let place = self.places.iter().find(|place| place.id == attachment.id)?;
+    /// The end that goes with an attachment. `None` for one that is not this core's, which nobody sends, and when there is
+    /// no engine: then the queue pair is given up, and gets another epoch.
+    fn open<D: Transport>(&mut self, attachment: &Attachment) -> Option<QueuePairEnd<D, SharedWindow>> {
+        let place = *self.places.iter().find(|place| place.id == attachment.id)?;
+        let engine = match self.open_engine(&place, attachment) {
+            Ok(engine) => engine,
+            Err(error) => {
+                warn!(queue_pair = place.id.0, "no engine for a queue pair: {error}");
+                self.failed = Some(place.id);
+                return None;
+            }
+        };
         Some(QueuePairEnd {
             id: attachment.id,
             epoch: attachment.epoch,
             geometry: self.geometry,
-            engine: self.open_engine(place, attachment)?,
+            engine,
             window: SharedWindow::open(Arc::clone(&self.region), place.offset, place.len).ok()?,
             torn_ticks: self.torn_ticks,
             stall_ticks: self.stall_ticks,
         })
     }
 
+    /// A queue pair that has no engine can copy nothing.
+    fn fault(&self) -> Option<(QueuePairId, Fault)> {
+        self.failed.map(|id| (id, Fault::CopyFailed))
+    }
+
     /// Copies go to the peer's window, except a host's whose responses are pulled: they stay in its own.
-    fn open_engine(&self, place: &Place, attachment: &Attachment) -> Option<SharedMemoryEngine> {
+    fn open_engine<D: Transport>(&self, place: &Place, attachment: &Attachment) -> Result<D, TransportError> {
         let Attachment { peer, offset, len, .. } = attachment;
         let QueuePairGeometry { request, response, way } = &self.geometry;
         let buf_len = match (self.side, way) {
@@ -139,18 +161,15 @@ impl Opener {
         };
         // A buffer for each slot in flight, one that is being filled, and one for a pull.
         let buf_count = request.slot_count().max(response.slot_count()) as usize + 2;
-        let engine = match (self.side, way) {
-            (Side::Host, ResponseWay::Pull) => SharedMemoryEngine::open(
-                Arc::clone(&self.region),
-                place.offset + self.geometry.response_offset(),
-                response.byte_len(),
-                buf_len,
-                buf_count,
-            ),
-            _ => SharedMemoryEngine::open(Arc::clone(peer), *offset, *len, buf_len, buf_count),
+        let to = match (self.side, way) {
+            (Side::Host, ResponseWay::Pull) => Way {
+                peer,
+                own: Some(&self.region),
+                offset: place.offset + self.geometry.response_offset(),
+                len: response.byte_len(),
+            },
+            _ => Way { peer, own: None, offset: *offset, len: *len },
         };
-        // The window was checked before it came here, and the buffers are slots of a valid geometry.
-        debug_assert!(engine.is_ok(), "{engine:?}");
-        engine.ok()
+        D::open(&to, buf_len, buf_count)
     }
 }

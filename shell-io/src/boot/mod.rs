@@ -5,6 +5,7 @@
 //! channel, which tries again.
 
 mod birth;
+mod bridge;
 mod cores;
 mod ends;
 mod error;
@@ -31,6 +32,7 @@ use qp_wire::net::Local;
 use tracing::info;
 
 use self::birth::Birth;
+use self::bridge::Bridge;
 use self::cores::{Core, Opened, Shared};
 use self::ends::{Ends, Place};
 use self::identity::Directory;
@@ -104,6 +106,7 @@ pub fn run<C: Boot>(config: &Config<C>, stop: &Arc<AtomicBool>, on_ready: impl F
     let geometry = config.queue_pair.geometry()?;
     let places = ends::places(&plan, C::SIDE, &geometry);
     let regions = ends::regions(plan.core_count(C::SIDE), &places)?;
+    let bridge = Bridge::open(&config.dma, &regions)?;
     let head = CountersHead {
         side: C::SIDE,
         core_count: plan.core_count(C::SIDE),
@@ -126,11 +129,12 @@ pub fn run<C: Boot>(config: &Config<C>, stop: &Arc<AtomicBool>, on_ready: impl F
         flush: flush_policy(config, clock.rate()),
         buffers: config.network.buffers.get() as usize,
         geometry,
+        dma: config.dma.kind,
         patience_ms: config.control.timing().dead_after_ms,
         stop,
     };
     let server = Server { config, plan, birth, shared, places, regions, mailboxes, counters, publisher };
-    server.serve(stores, way, stop, on_ready)
+    server.serve(stores, way, bridge, stop, on_ready)
 }
 
 fn log_start<C: Boot>(config: &Config<C>, plan: &Plan, memory: &TableMemory) {
@@ -163,6 +167,7 @@ impl<C: Boot> Server<'_, C> {
         &self,
         stores: Vec<Store<'_>>,
         way: Way,
+        bridge: Bridge,
         stop: &Arc<AtomicBool>,
         on_ready: impl FnOnce(&Ready),
     ) -> Result<(), RunError> {
@@ -174,7 +179,7 @@ impl<C: Boot> Server<'_, C> {
             drop(sender);
             let endpoints = self.wait_until_opened(threads.len(), &opened)?;
             on_ready(&self.ready(&endpoints, &way));
-            let linked = self.run_link(endpoints, way, stop);
+            let linked = self.run_link(endpoints, way, bridge, stop);
             stop.store(true, Ordering::Relaxed);
             for (thread, core) in threads.into_iter().zip((0..).map(CoreId)) {
                 thread.join().map_err(|_| RunError::Core { core })?;
@@ -265,9 +270,15 @@ impl<C: Boot> Server<'_, C> {
         }
     }
 
-    fn run_link(&self, endpoints: Vec<EndpointAddress>, way: Way, stop: &Arc<AtomicBool>) -> Result<(), RunError> {
-        let agreement =
-            Agreement::of_plan(&self.plan).with_queue_pair(&self.config.queue_pair).with_network(&self.config.network);
+    fn run_link(
+        &self,
+        endpoints: Vec<EndpointAddress>,
+        way: Way,
+        bridge: Bridge,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<(), RunError> {
+        let Config { queue_pair, network, dma, .. } = self.config;
+        let agreement = Agreement::of_plan(&self.plan).with_queue_pair(queue_pair).with_network(network).with_dma(dma);
         let own = Introduction {
             software: concat!("dpu-kv ", env!("CARGO_PKG_VERSION")).to_owned(),
             agreement,
@@ -289,6 +300,7 @@ impl<C: Boot> Server<'_, C> {
             places: &self.places,
             peer_window_len: ends::window_len(other, &self.shared.geometry),
             regions: &self.regions,
+            bridge,
             mailboxes: &self.mailboxes,
             directory,
             publication,

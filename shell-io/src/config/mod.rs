@@ -8,6 +8,7 @@ mod bounded;
 mod byte_size;
 mod control;
 mod directory;
+mod dma;
 mod error;
 mod file;
 mod pin;
@@ -25,6 +26,7 @@ pub use bounded::Bounded;
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use control::{ConnectSection, ControlSection, ListenSection};
 pub use directory::{DirectoryKind, DirectorySection};
+pub use dma::{DmaKind, DmaSection};
 pub use error::{ConfigError, Finding};
 pub use pin::Pin;
 pub use prefix::{Prefix, PrefixError};
@@ -45,6 +47,8 @@ pub struct Config<C> {
     pub network: NetworkSection,
     /// By what packets come to it.
     pub port: PortSection,
+    /// Who copies between the sides.
+    pub dma: DmaSection,
     /// The items.
     pub table: TableSection,
     /// Where the server is registered.
@@ -99,6 +103,7 @@ impl<C: ControlSection> Config<C> {
             &self.table,
             &self.cores,
         )?;
+        self.dma.check()?;
         self.directory.check(&self.network)?;
         self.control.check()?;
         self.plan.plan()

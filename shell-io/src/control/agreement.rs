@@ -8,7 +8,7 @@ use std::fmt;
 use arch::crc32c;
 use kv_core::design::{Design, Plan, Side};
 
-use crate::config::{NetworkSection, QueuePairSection, ResponseSetting};
+use crate::config::{DmaKind, DmaSection, NetworkSection, QueuePairSection, ResponseSetting};
 
 /// One thing that must be equal on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +42,13 @@ pub enum Field {
     PartitionMap = 12,
     /// `network.frame_len_max`.
     FrameLenMax = 13,
+    /// `dma.kind`: 0 shared memory, 1 DOCA.
+    Dma = 14,
 }
 
 impl Field {
     /// Every field, in the order of its index.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::QueuePairVersion,
         Self::NativeVersion,
         Self::Design,
@@ -61,6 +63,7 @@ impl Field {
         Self::Response,
         Self::PartitionMap,
         Self::FrameLenMax,
+        Self::Dma,
     ];
 
     /// The name in messages: the key of the configuration file where there is one.
@@ -80,6 +83,7 @@ impl Field {
             Self::Response => "queue_pair.response",
             Self::PartitionMap => "partition map",
             Self::FrameLenMax => "network.frame_len_max",
+            Self::Dma => "dma.kind",
         }
     }
 
@@ -92,6 +96,8 @@ impl Field {
             (Self::ConcurrentRead, 1) => "true".to_owned(),
             (Self::Response, 0) => "push".to_owned(),
             (Self::Response, 1) => "pull".to_owned(),
+            (Self::Dma, 0) => "shared-memory".to_owned(),
+            (Self::Dma, 1) => "doca".to_owned(),
             (Self::PartitionMap, _) => format!("{value:#010x}"),
             _ => value.to_string(),
         }
@@ -143,6 +149,12 @@ impl Agreement {
     #[must_use]
     pub fn with_network(self, section: &NetworkSection) -> Self {
         self.with(Field::FrameLenMax, u64::from(section.frame_len_max.get()))
+    }
+
+    /// The same with who copies: memory is described in other words to each kind of engine.
+    #[must_use]
+    pub fn with_dma(self, section: &DmaSection) -> Self {
+        self.with(Field::Dma, u64::from(section.kind == DmaKind::Doca))
     }
 
     /// The same with everything that the section says of both sides.

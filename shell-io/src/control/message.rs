@@ -28,7 +28,7 @@ use qp_wire::net::MacAddr;
 use super::agreement::{Agreement, Field, Mismatch};
 
 /// Version of this format.
-pub const CONTROL_VERSION: u16 = 2;
+pub const CONTROL_VERSION: u16 = 3;
 
 /// Bytes before the body.
 pub const HEADER_LEN: usize = 24;
@@ -278,7 +278,7 @@ fn decode_refusal(body: &mut Reader<'_>) -> Option<Refusal> {
 }
 
 /// ```text
-/// software len u8, software | agreement 14 x u64 | server id u64 | epoch u32
+/// software len u8, software | agreement 15 x u64 | server id u64 | epoch u32
 /// | endpoint count u8, each: core u8, label u8, MAC 6 bytes, address 4 bytes, port u16
 /// | window count u8, each: queue pair u8, 0 u8, region len u16, offset u64, len u64, region
 /// ```

@@ -37,6 +37,7 @@ mod pe;
 mod workq;
 
 pub use buffers::DocaBuf;
+pub(crate) use device::is_pci_address;
 pub use device::{Device, Limits};
 pub use engine::{DocaEngine, Target};
 pub use error::DocaError;

@@ -1,0 +1,48 @@
+//! `[dma]`: who copies between the sides.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Finding, require};
+use crate::dma::doca::is_pci_address;
+
+/// Who copies between the sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DmaKind {
+    /// The CPU, through memory that both processes map.
+    SharedMemory,
+    /// The DPU's DMA engine, through DOCA.
+    Doca,
+}
+
+/// `[dma]`: who copies between the sides. Both sides must have the same kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DmaSection {
+    /// Who copies.
+    pub kind: DmaKind,
+    /// The PCI address of this side's device.
+    pub device: String,
+    /// The directory of DOCA's libraries; empty: where they are installed.
+    pub library: PathBuf,
+}
+
+impl Default for DmaSection {
+    fn default() -> Self {
+        Self { kind: DmaKind::SharedMemory, device: String::new(), library: PathBuf::new() }
+    }
+}
+
+impl DmaSection {
+    /// Checks that the keys go with the kind.
+    pub(super) fn check(&self) -> Result<(), Finding> {
+        if self.kind == DmaKind::SharedMemory {
+            let none = "none, since dma.kind is \"shared-memory\"";
+            require(self.device.is_empty(), "dma.device", none)?;
+            return require(self.library.as_os_str().is_empty(), "dma.library", none);
+        }
+        require(is_pci_address(&self.device), "dma.device", "a PCI address such as \"0000:03:00.0\"")
+    }
+}
