@@ -8,6 +8,7 @@ use std::thread;
 use client::Pipeline;
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
+use shell_io::dma::doca::Installed;
 
 use super::bench::print_line;
 use crate::cli::Shared;
@@ -185,12 +186,22 @@ fn dpdk() -> Finding {
 }
 
 fn doca() -> Finding {
-    finding(
-        "DOCA",
-        Verdict::Absent,
-        "this build has no DOCA engine",
-        "copies go through shared memory; the DOCA engine is not written yet, and nothing has run on a BlueField",
-    )
+    const HARDWARE: &str = "copies by DOCA have never run on hardware";
+    match Installed::look(None) {
+        Ok(Installed { generation, origin, devices }) => {
+            let able = devices.iter().filter(|(_, limits)| limits.can_copy).map(|(address, _)| address.as_str());
+            let able = able.collect::<Vec<_>>().join(", ");
+            let found = format!("generation {generation} from {origin}; devices that copy: {able}");
+            let verdict = if able.is_empty() { Verdict::Limited } else { Verdict::Good };
+            finding("DOCA", verdict, found, HARDWARE)
+        }
+        Err(error) => finding(
+            "DOCA",
+            Verdict::Absent,
+            error.to_string(),
+            format!("copies go through shared memory; dma.kind = \"doca\" needs DOCA's runtime; {HARDWARE}"),
+        ),
+    }
 }
 
 fn server(shared: &Shared) -> Finding {

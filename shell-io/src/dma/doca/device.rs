@@ -1,5 +1,6 @@
 //! A device, found by its PCI address.
 
+use std::fmt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -42,6 +43,13 @@ impl PciAddress {
         let (device, function) = (u8::from_str_radix(device, 16).ok()?, u8::from_str_radix(function, 16).ok()?);
         let (domain, bus) = (u16::from_str_radix(domain, 16).ok()?, u8::from_str_radix(bus, 16).ok()?);
         (device < 32 && function < 8).then_some(Self { domain, bus, device, function })
+    }
+}
+
+impl fmt::Display for PciAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { domain, bus, device, function } = self;
+        write!(out, "{domain:04x}:{bus:02x}:{device:02x}.{function}")
     }
 }
 
@@ -159,12 +167,35 @@ impl Drop for Device {
     }
 }
 
+/// The DOCA that a machine has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// The generation of its interface, 1 or 2.
+    pub generation: u8,
+    /// The file that it was loaded from.
+    pub origin: String,
+    /// The addresses of its devices, and what each can.
+    pub devices: Vec<(String, Limits)>,
+}
+
+impl Installed {
+    /// Loads DOCA, from `directory` if it is named, and looks at its devices.
+    ///
+    /// # Errors
+    /// [`DocaError`]: there is no DOCA, or it lists no devices.
+    pub fn look(directory: Option<&Path>) -> Result<Self, DocaError> {
+        let library = Library::load(directory)?;
+        let _setup = library.setup();
+        let devices = with_list(&library, |found| {
+            Ok(found.iter().map(|found| (found.address.to_string(), limits(&library, found.info))).collect())
+        })?;
+        let api = library.api();
+        Ok(Self { generation: api.generation_number(), origin: api.origin().to_owned(), devices })
+    }
+}
+
 fn no_device(address: &str, found: &[Found]) -> DocaError {
-    let shown = |found: &Found| {
-        let PciAddress { domain, bus, device, function } = found.address;
-        format!("{domain:04x}:{bus:02x}:{device:02x}.{function}")
-    };
-    let known = found.iter().map(shown).collect::<Vec<_>>().join(", ");
+    let known = found.iter().map(|found| found.address.to_string()).collect::<Vec<_>>().join(", ");
     let known = if known.is_empty() { "none".to_owned() } else { known };
     DocaError::NoDevice { address: address.to_owned(), known }
 }
