@@ -14,8 +14,9 @@ use super::device::{Device, Found, Limits, PciAddress, listed};
 use super::error::{DocaError, checked};
 use crate::memory::PAGE_LEN;
 
-/// How long copies in flight are waited for at the end.
-const DRAIN_TIME: Duration = Duration::from_millis(200);
+/// How long copies in flight are waited for at the end: a thousand times as long as one takes, and short beside the
+/// silence after which a side counts as dead.
+const DRAIN_TIME: Duration = Duration::from_millis(20);
 
 /// Does something with the list of devices, which ends then.
 pub(super) fn with_list<T>(
