@@ -140,7 +140,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
         };
         match link.geometry().way {
             ResponseWay::Push => {
-                let _ = link.complete(delivery.counters);
+                let _ = link.complete(now, delivery.counters);
                 while let Some(slot) = link.receive(&mut self.private.0, now, delivery.counters) {
                     slots += 1;
                     if delivery.deliver(slot.runs, now).is_none() {
@@ -150,7 +150,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
                 }
             }
             ResponseWay::Pull => {
-                let pulled = link.complete(delivery.counters);
+                let pulled = link.complete(now, delivery.counters);
                 let slot = pulled.as_ref().and_then(|buf| link.open_pulled(buf.as_ref(), now, delivery.counters));
                 if let Some(slot) = slot {
                     slots += 1;

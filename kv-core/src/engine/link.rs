@@ -48,7 +48,7 @@ pub enum Fault {
     Torn,
     /// Batches that were never answered.
     Stalled,
-    /// A copy that failed again and again.
+    /// A copy that failed again and again, or never ended.
     CopyFailed,
 }
 
@@ -64,6 +64,10 @@ pub(super) struct Link<D: DmaEngine, W> {
     pulling: bool,
     pull_len: usize,
     pull_failures: u32,
+    /// Copies that were started and have not ended.
+    copying: u32,
+    /// Since when none of them has.
+    copying_since: Option<Tick>,
 }
 
 impl<D: DmaEngine, W: Window> Link<D, W> {
@@ -81,6 +85,8 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
             pulling: false,
             pull_len: PULL_LEN_MIN,
             pull_failures: 0,
+            copying: 0,
+            copying_since: None,
         }
     }
 
@@ -157,13 +163,17 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
             self.give_up(Fault::CopyFailed);
             return;
         }
+        self.copying = self.copying.wrapping_add(1);
         counters.add(Counter::Copies, 1);
         counters.add(Counter::CopyBytes, len as u64);
     }
 
-    /// Takes the ends of copies, starts failed ones again, and returns a pulled buffer if there is one.
-    pub(super) fn complete(&mut self, counters: &mut Counters) -> Option<D::Buf> {
+    /// Takes the ends of copies, starts failed ones again, and returns a pulled buffer if there is one. Gives the queue pair
+    /// up when copies have been under way for too long: each one that never ends keeps a buffer.
+    pub(super) fn complete(&mut self, now: Tick, counters: &mut Counters) -> Option<D::Buf> {
         while let Some(completion) = self.end.engine.poll() {
+            self.copying = self.copying.saturating_sub(1);
+            self.copying_since = None;
             let mut job = completion.job;
             let failed = completion.outcome == CopyOutcome::Failed;
             counters.add(Counter::CopiesFailed, u64::from(failed));
@@ -185,6 +195,9 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
                 }
                 (_, true) => self.give_up(Fault::CopyFailed),
             }
+        }
+        if self.copying > 0 && now.since(*self.copying_since.get_or_insert(now)) > self.end.stall_ticks {
+            self.give_up(Fault::CopyFailed);
         }
         None
     }

@@ -132,7 +132,7 @@ impl Core<'_, '_> {
     /// Takes one slot out of a queue pair and answers it; whether there was one.
     fn serve_one<D: DmaEngine, W: Window>(&mut self, link: &mut Link<D, W>, private: &mut [u8], now: Tick) -> bool {
         // The host pulls nothing, so no buffer comes back.
-        let _ = link.complete(self.counters);
+        let _ = link.complete(now, self.counters);
         // A slot is only taken out when its answer has a buffer: nothing has to be undone.
         let Some(mut buf) = link.alloc() else { return false };
         let Some(slot) = link.receive(private, now, self.counters) else {
