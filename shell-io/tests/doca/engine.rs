@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use kv_core::counters::{Counter, Counters};
 use kv_core::dma::{Completion, CopyOutcome, Direction, DmaEngine, Job};
-use shell_io::dma::doca::{Device, DocaBuf, DocaEngine, DocaError, MemoryMap, Target};
+use shell_io::dma::doca::{Device, DocaBuf, DocaEngine, DocaError, Installed, MemoryMap, Target};
 use shell_io::memory::Region;
 
 use crate::control::Control;
@@ -236,6 +236,17 @@ fn what_cannot_be_opened_says_why_and_leaves_nothing() {
         bench.control.faults("refuse=1000");
         assert!(open(0, 64, 1).contains("DOCA_ERROR_NO_MEMORY"), "{}", open(0, 64, 1));
         assert_eq!(bench.control.live_count(), before, "{generation}");
+    }
+}
+
+#[test]
+fn what_is_installed_is_shown_with_its_devices() {
+    for (generation, number) in GENERATIONS.into_iter().zip(1..) {
+        let directory = directory(generation);
+        let Installed { generation, origin, devices } = Installed::look(Some(&directory)).expect("a library");
+        assert_eq!((generation, origin), (number, directory.join("libdoca_common.so").display().to_string()));
+        let able: Vec<_> = devices.iter().map(|(address, limits)| (address.as_str(), limits.can_copy)).collect();
+        assert_eq!(able, [("0000:03:00.0", true), ("0000:03:00.1", false)]);
     }
 }
 

@@ -4,4 +4,6 @@
 
 mod control;
 mod engine;
+mod faults;
+mod server;
 mod stand_in;
