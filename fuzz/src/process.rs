@@ -196,7 +196,8 @@ impl Peer {
             engine: self.engine.clone(),
             window: self.window.clone(),
             torn_ticks: TORN_TICKS,
-            stall_ticks: 1000,
+            // A copy ends when the script says so, or never.
+            stall_ticks: u64::MAX,
         }
     }
 
