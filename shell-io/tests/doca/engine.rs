@@ -9,6 +9,7 @@ use shell_io::dma::doca::{Device, DocaBuf, DocaEngine, DocaError, Installed, Mem
 use shell_io::memory::Region;
 
 use crate::control::Control;
+use crate::counting::calls_during;
 use crate::stand_in::{DEVICE, GENERATIONS, directory};
 
 const REGION_LEN: usize = 64 << 10;
@@ -236,6 +237,32 @@ fn what_cannot_be_opened_says_why_and_leaves_nothing() {
         bench.control.faults("refuse=1000");
         assert!(open(0, 64, 1).contains("DOCA_ERROR_NO_MEMORY"), "{}", open(0, 64, 1));
         assert_eq!(bench.control.live_count(), before, "{generation}");
+    }
+}
+
+#[test]
+fn copies_allocate_nothing() {
+    for generation in GENERATIONS {
+        let bench = Bench::new(generation, "len_max=1000,tear=500,full=300,fail=100,death=5,seed=9");
+        let mut engine = bench.engine(8);
+        let mut ended = 0;
+        let calls = calls_during(|| {
+            for round in 0..2000 {
+                while engine.room() > 0
+                    && let Some(buf) = engine.alloc()
+                {
+                    let direction = if round % 2 == 0 { Direction::Push } else { Direction::Pull };
+                    let job = Job { direction, offset: 64, len: 4096, buf, tag: 0 };
+                    engine.submit(job).expect("room");
+                }
+                engine.flush();
+                while engine.poll().is_some() {
+                    ended += 1;
+                }
+            }
+        });
+        assert_eq!(calls, 0, "{generation}");
+        assert!(ended > 2000 && total(&mut engine, Counter::CopyContextsLost) == 1);
     }
 }
 

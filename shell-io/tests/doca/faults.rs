@@ -147,6 +147,7 @@ impl Client {
 /// Sums over all runs.
 #[derive(Debug, Default)]
 struct Sums {
+    seeds: u64,
     answers: u64,
     epochs: u64,
     refused: u64,
@@ -196,6 +197,7 @@ fn run(seed: u64, sums: &mut Sums) {
     assert!(client.is_done(), "seed {seed}: something is not answered {CALM_ROUNDS} us after the last fault");
     let silence = client.longest_silence;
     assert!(silence <= SILENCE_NS_MAX, "seed {seed}: nothing was answered for {silence} ns");
+    sums.seeds += 1;
     sums.answers += client.answers;
     sums.epochs += server.seen.epochs;
     sums.refused += server.seen.refused;
@@ -225,11 +227,15 @@ fn some_seeds_of_faults_lose_nothing() {
     assert!(kinds.iter().all(|count| *count > 0), "a kind of fault has not happened: {sums:?}");
 }
 
-/// `cargo nextest run -p shell-io --test doca --run-ignored all -E 'test(a_thousand_seeds)' --no-capture`; one seed again:
-/// `DOCA_SEED=…`.
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// As `ci/doca.sh` runs it, `DOCA_SEEDS` of them; `DOCA_SEED=…` runs a single one again.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes a minute or more"]
 fn a_thousand_seeds_of_faults_lose_nothing() {
-    let one = std::env::var("DOCA_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
-    run_all(one.map_or(0..1000, |seed| seed..seed + 1));
+    let count = number("DOCA_SEEDS").unwrap_or(1000);
+    run_all(number("DOCA_SEED").map_or(0..count, |seed| seed..seed + 1));
 }

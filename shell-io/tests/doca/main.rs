@@ -3,6 +3,8 @@
 #![allow(unsafe_code, reason = "functions of a library that is loaded here")]
 
 mod control;
+#[path = "../counting/mod.rs"]
+mod counting;
 mod engine;
 mod faults;
 mod server;
