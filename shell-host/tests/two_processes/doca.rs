@@ -118,7 +118,8 @@ fn what_was_acknowledged_is_there_after_a_storm() {
 #[test]
 fn either_side_can_be_killed_and_no_key_of_a_living_host_is_lost() {
     for generation in GENERATIONS {
-        let mut server = start(setup(Design::Lat, generation, ""), "");
+        let variables = [(FAULTS, WEATHER)];
+        let mut server = start(setup(Design::Lat, generation, ""), WEATHER);
         let mut client = Client::new();
         for round in 0..4 {
             store_keys(&mut client, &server);
@@ -126,10 +127,10 @@ fn either_side_can_be_killed_and_no_key_of_a_living_host_is_lost() {
             let killed = Instant::now();
             server = if round % 2 == 0 {
                 dpu.kill();
-                Server { dpu: Side::dpu(&setup.dpu()), host, setup }
+                Server { dpu: Side::dpu_in(&setup.dpu(), &variables), host, setup }
             } else {
                 host.kill();
-                Server { host: Side::host(&setup.host()), dpu, setup }
+                Server { host: Side::host_in(&setup.host(), &variables), dpu, setup }
             };
             let told = client.complete_identity(server.first_endpoint());
             let key = keys().next().expect("a key");
