@@ -185,10 +185,10 @@ for store in redis valkey; do
         client redis-benchmark -p "$port" -c 4 -P 64 -n "$keys" -r "$keys" -q set __rand_int__ 12345678 >/dev/null 2>&1
         names=$(printf '__rand_int__ %.0s' {1..64})
         # shellcheck disable=SC2086 # several words
-        measure_redis $store:redis-benchmark-mget 64 4 4 100000 mget $names
-        measure_redis $store:redis-benchmark-get 64 1 64 1000000 get __rand_int__
-        measure_redis $store:redis-benchmark-get 1 1 1 20000 get __rand_int__
-        measure_redis $store:redis-benchmark-get 1 16 1 100000 get __rand_int__
+        measure_redis $store:redis-benchmark-mget 64 4 4 20000 mget $names
+        measure_redis $store:redis-benchmark-get 64 1 64 300000 get __rand_int__
+        measure_redis $store:redis-benchmark-get 1 1 1 5000 get __rand_int__
+        measure_redis $store:redis-benchmark-get 1 16 1 30000 get __rand_int__
     fi
 done
 

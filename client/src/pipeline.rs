@@ -1,6 +1,5 @@
 //! Many requests under way at once, on one thread.
 
-use std::thread;
 use std::time::Duration;
 
 use qp_wire::limits::DATAGRAM_LEN_MAX;
@@ -142,7 +141,8 @@ impl Pipeline {
                 return 0;
             }
             if now < spin_end && outstanding > 0 {
-                thread::yield_now();
+                // Not a yield: others that want this CPU may keep it for milliseconds, while who sleeps is woken at once.
+                arch::spin_hint();
             } else {
                 self.wait(now, deadline);
             }

@@ -3,7 +3,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use datagram::{Inbox, OUTBOX_DATAGRAM_COUNT_MAX, Outbox, RawAddress};
@@ -94,7 +93,7 @@ fn serve(bind: SocketAddr) -> Result<Exit, Failure> {
     loop {
         port.receive(&mut arrived, &mut drops);
         if arrived.is_empty() {
-            thread::yield_now();
+            arch::spin_hint();
         }
         while let Some(mut frame) = arrived.pop() {
             frame.set_reply(frame.payload().len());
@@ -190,7 +189,7 @@ impl Client {
                 self.lost += outstanding as u64;
                 (outstanding, silent_since) = (0, Instant::now());
             } else {
-                thread::yield_now();
+                arch::spin_hint();
             }
         }
     }
