@@ -18,8 +18,11 @@ use qp_wire::{Operation, RawRequest, Request, ResultCode, TtlMs};
 fn check_requests(requests: &[OwnedRequest]) {
     let mut writer = RequestWriter::new();
     for request in requests {
-        let announced = writer.encoded_len_with(&request.raw());
-        writer.push(&request.raw()).expect("tests stay below the capacity");
+        let raw = request.raw();
+        let announced = writer.encoded_len_with(&raw);
+        let bound = writer.encoded_len_bound_with(raw.key.len(), raw.value.len());
+        assert!(bound >= announced, "a bound of {bound} for {announced} bytes");
+        writer.push(&raw).expect("tests stay below the capacity");
         assert_eq!(writer.encoded_len(), announced);
     }
     assert_eq!(writer.count(), requests.len());

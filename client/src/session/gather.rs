@@ -64,14 +64,21 @@ impl Gather {
         if self.is_empty() {
             return true;
         }
-        let (key_len, value_len) = lens;
-        let (Some(key), Some(value)) = (ZEROS.get(..key_len), ZEROS.get(..value_len)) else { return false };
-        let request_len = native::HEADER_LEN + self.writer.encoded_len_with(&RawRequest { operation, key, value });
         let count = self.count() + 1;
         let values_len = self.values_len_expected + value_len_expected(opcode, room);
         count <= room.count_max
-            && request_len <= room.frame_len_max
             && answer_len(count, values_len) <= room.frame_len_max
+            && self.fits(operation, lens, room.frame_len_max)
+    }
+
+    /// Whether the frame is not longer than `frame_len_max` with a request of these lengths. The exact length matters, and is
+    /// computed, only where the frame is nearly full.
+    fn fits(&self, operation: u8, (key_len, value_len): (usize, usize), frame_len_max: usize) -> bool {
+        if native::HEADER_LEN + self.writer.encoded_len_bound_with(key_len, value_len) <= frame_len_max {
+            return true;
+        }
+        let (Some(key), Some(value)) = (ZEROS.get(..key_len), ZEROS.get(..value_len)) else { return false };
+        native::HEADER_LEN + self.writer.encoded_len_with(&RawRequest { operation, key, value }) <= frame_len_max
     }
 
     /// Adds a request; `false` when the writer has no room for it, however empty the frame.

@@ -90,6 +90,13 @@ impl RequestWriter {
         HEADER_LEN + folds.columns_len() + self.keys_len + request.key.len() + self.values_len + value.len()
     }
 
+    /// A length in bytes that the body will not exceed once a request with a key and a value field of these lengths has been
+    /// pushed: that without any folding. To know this takes an addition or two.
+    pub const fn encoded_len_bound_with(&self, key_len: usize, value_len: usize) -> usize {
+        let columns_len = (self.count() + 1) * (1 + 1 + size_of::<U16>());
+        HEADER_LEN + columns_len + self.keys_len + key_len + self.values_len + value_len
+    }
+
     /// Writes the body to the start of `into` and returns its length, or `None` when it does not fit or is empty.
     ///
     /// Every column whose entries are equal is folded (W-B-9), so equal batches have equal bytes.
