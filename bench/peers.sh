@@ -95,7 +95,8 @@ report() {
 }
 
 client() {
-    timeout $((60 + repeat * (${seconds%.*} + 1) * 8)) taskset -c 1 "$@"
+    # A load is bounded, and so is the time to store all keys, at 20 us each.
+    timeout $((60 + repeat * (${seconds%.*} + 1) * 8 + keys / 50000)) taskset -c 1 "$@"
 }
 
 # All repetitions of a load on ours, which is loaded.
@@ -179,7 +180,7 @@ measure_echo 64 544 64
 for store in redis valkey; do
     command -v $store-server >/dev/null || continue
     start_server tcp $store-server --port "$port" --bind 127.0.0.1 --save "" --appendonly no --dir "$scratch"
-    measure_peer $store redis
+    measure_peer $store redis || echo "bench: $store was not measured to the end" >&2
     if command -v redis-benchmark >/dev/null; then
         # It draws the keys that it stores, so that two thirds of them are there afterwards.
         client redis-benchmark -p "$port" -c 4 -P 64 -n "$keys" -r "$keys" -q set __rand_int__ 12345678 >/dev/null 2>&1
@@ -198,11 +199,11 @@ if command -v memcached >/dev/null; then
     # 60 to 80 bytes of its own for each item.
     start_server tcp memcached "${account[@]}" -p "$port" -l 127.0.0.1 -U 0 -t 1 -m $((keys / 8192 + 64)) \
         -o hashpower=24
-    measure_peer memcached memcached
+    measure_peer memcached memcached || echo "bench: memcached was not measured to the end" >&2
 fi
 
 python3 - "$json" "${reports[@]}" <<'PYTHON'
-import csv, json, statistics, sys
+import csv, json, os, statistics, sys
 
 def read_benchmark(path):
     row = list(csv.DictReader(open(path)))[-1]
@@ -228,6 +229,9 @@ def read_echo(path):
 read = {"redis-benchmark": read_benchmark, "dpukv": read_dpukv, "peer": read_peer, "echo": read_echo}
 groups = {}
 for kind, subject, batch, connections, outstanding, path in zip(*[iter(sys.argv[2:])] * 6):
+    if not os.path.exists(path) or not os.path.getsize(path):
+        print(f"bench: no figures of {subject}, batch {batch}, {outstanding} outstanding")
+        continue
     for distribution, gets, mops, p50, p99 in read[kind](path):
         # An echo counts datagrams; what it bounds are the requests in them.
         scale = int(batch) if kind == "echo" else 1
