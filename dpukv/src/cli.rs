@@ -71,7 +71,7 @@ pub(crate) enum Command {
     /// Say by the exit code whether a key is there
     Exists(exists::Args),
     /// Measure servers with YCSB workloads
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
     /// Run every design on this machine and compare them
     Demo(demo::Args),
     /// Say what this machine has and lacks
