@@ -12,7 +12,7 @@
 //! Which one it is, the symbols say, not a version. Releases 2.0 to 2.2 are between the two and are refused by the name
 //! of the symbol that they lack.
 //!
-//! * Feature `link`: [`Api::linked`], for programs that are made for one installation.
+//! * Feature `link`: `Api::linked`, for programs that are made for one installation.
 //! * Feature `verify-bindgen`: where the headers are installed, the build compares sizes, alignments, values and
 //!   signatures with ours and fails when they differ.
 //!

@@ -1,16 +1,16 @@
 //! Copies by a DPU's DMA engine, through NVIDIA's DOCA.
 //!
-//! Both generations of its interface are known ([`workq`] and [`pe`], with the same names); the library that is loaded
+//! Both generations of its interface are known (`workq` and `pe`, with the same names); the library that is loaded
 //! says which one it is. Everything else is the same for both:
 //!
 //! | what | file |
 //! |---|---|
-//! | the loaded library, and the lock around set-up | [`library`] |
-//! | a device by its PCI address, and what it can | [`device`] |
-//! | memory that a device reaches: local, exported, imported | [`memory_map`] |
-//! | what the peer needs to import a map | [`export`] |
-//! | buffers of an engine | [`buffers`] |
-//! | the engine: jobs, pieces, what becomes of failures | [`engine`] |
+//! | the loaded library, and the lock around set-up | `library` |
+//! | a device by its PCI address, and what it can | `device` |
+//! | memory that a device reaches: local, exported, imported | `memory_map` |
+//! | what the peer needs to import a map | `export` |
+//! | buffers of an engine | `buffers` |
+//! | the engine: jobs, pieces, what becomes of failures | `engine` |
 //!
 //! # What holds
 //!

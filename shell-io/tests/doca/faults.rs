@@ -161,10 +161,10 @@ struct Sums {
 
 fn run(seed: u64, sums: &mut Sums) {
     let generation = GENERATIONS[(seed % 2) as usize];
-    let way = if seed / 2 % 3 == 0 { ResponseWay::Pull } else { ResponseWay::Push };
+    let way = if (seed / 2).is_multiple_of(3) { ResponseWay::Pull } else { ResponseWay::Push };
     let directory = directory(generation);
     let control = Control::of(&directory);
-    let limit = if seed % 5 == 0 { ",len_max=300" } else { "" };
+    let limit = if seed.is_multiple_of(5) { ",len_max=300" } else { "" };
     // The limit is asked for when the device is opened.
     control.faults(limit);
     let memory = memory();
