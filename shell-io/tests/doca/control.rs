@@ -2,8 +2,15 @@
 
 use std::ffi::{CString, c_char};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libloading::os::unix::Library;
+
+/// Held by each test: a library has one set of faults and one count for the whole process.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A library that stands in for DOCA's.
 pub(crate) struct Control(Library);

@@ -8,7 +8,7 @@ use kv_core::dma::{Completion, CopyOutcome, Direction, DmaEngine, Job};
 use shell_io::dma::doca::{Device, DocaBuf, DocaEngine, DocaError, Installed, MemoryMap, Target};
 use shell_io::memory::Region;
 
-use crate::control::Control;
+use crate::control::{Control, alone};
 use crate::counting::calls_during;
 use crate::stand_in::{DEVICE, GENERATIONS, directory};
 
@@ -84,6 +84,7 @@ fn total(engine: &mut DocaEngine, counter: Counter) -> u64 {
 
 #[test]
 fn what_is_pushed_is_pulled_and_nothing_else_changes() {
+    let _alone = alone();
     for generation in GENERATIONS {
         let bench = Bench::new(generation, "");
         let mut engine = bench.engine(4);
@@ -106,8 +107,10 @@ fn what_is_pushed_is_pulled_and_nothing_else_changes() {
 
 #[test]
 fn all_is_taken_down_that_was_made() {
+    let _alone = alone();
     for generation in GENERATIONS {
         let control = Control::of(&directory(generation));
+        let at_first = control.live_count();
         let bench = Bench::new(generation, "");
         let before = control.live_count();
         for _ in 0..3 {
@@ -120,12 +123,13 @@ fn all_is_taken_down_that_was_made() {
         }
         drop(bench);
         // What `Bench` keeps alive on purpose: the device, and its exported map.
-        assert_eq!(control.live_count(), 2, "{generation}");
+        assert_eq!(control.live_count(), at_first + 2, "{generation}");
     }
 }
 
 #[test]
 fn a_copy_beyond_the_devices_limit_goes_in_pieces() {
+    let _alone = alone();
     for generation in GENERATIONS {
         let bench = Bench::new(generation, "len_max=1000,tear=500");
         let mut engine = bench.engine(2);
@@ -140,6 +144,7 @@ fn a_copy_beyond_the_devices_limit_goes_in_pieces() {
 
 #[test]
 fn a_full_queue_makes_copies_wait_and_loses_none() {
+    let _alone = alone();
     for generation in GENERATIONS {
         let bench = Bench::new(generation, "full=700,late=500");
         let mut engine = bench.engine(8);
@@ -162,6 +167,7 @@ fn a_full_queue_makes_copies_wait_and_loses_none() {
 
 #[test]
 fn a_failed_copy_comes_back_as_failed_and_the_next_one_may_succeed() {
+    let _alone = alone();
     for generation in GENERATIONS {
         let bench = Bench::new(generation, "fail=300,seed=3");
         let mut engine = bench.engine(2);
@@ -180,6 +186,7 @@ fn a_failed_copy_comes_back_as_failed_and_the_next_one_may_succeed() {
 
 #[test]
 fn a_dead_context_fails_all_copies_and_the_next_engine_copies() {
+    let _alone = alone();
     for generation in GENERATIONS {
         let bench = Bench::new(generation, "death=1000,late=1000");
         let before = bench.control.live_count();
@@ -206,6 +213,7 @@ fn a_dead_context_fails_all_copies_and_the_next_engine_copies() {
 
 #[test]
 fn a_copy_that_never_ends_is_given_back_at_the_end_or_its_memory_is_kept() {
+    let _alone = alone();
     for generation in GENERATIONS {
         let bench = Bench::new(generation, "lose=1000");
         let before = bench.control.live_count();
@@ -222,6 +230,7 @@ fn a_copy_that_never_ends_is_given_back_at_the_end_or_its_memory_is_kept() {
 
 #[test]
 fn what_cannot_be_opened_says_why_and_leaves_nothing() {
+    let _alone = alone();
     for generation in GENERATIONS {
         let bench = Bench::new(generation, "");
         let before = bench.control.live_count();
@@ -242,6 +251,7 @@ fn what_cannot_be_opened_says_why_and_leaves_nothing() {
 
 #[test]
 fn copies_allocate_nothing() {
+    let _alone = alone();
     for generation in GENERATIONS {
         let bench = Bench::new(generation, "len_max=1000,tear=500,full=300,fail=100,death=5,seed=9");
         let mut engine = bench.engine(8);
@@ -268,6 +278,7 @@ fn copies_allocate_nothing() {
 
 #[test]
 fn what_is_installed_is_shown_with_its_devices() {
+    let _alone = alone();
     for (generation, number) in GENERATIONS.into_iter().zip(1..) {
         let directory = directory(generation);
         let Installed { generation, origin, devices } = Installed::look(Some(&directory)).expect("a library");
@@ -279,6 +290,7 @@ fn what_is_installed_is_shown_with_its_devices() {
 
 #[test]
 fn a_device_that_is_not_there_or_cannot_copy_is_named() {
+    let _alone = alone();
     for generation in GENERATIONS {
         let directory = directory(generation);
         let live = Control::of(&directory).live_count();
@@ -297,6 +309,7 @@ fn a_device_that_is_not_there_or_cannot_copy_is_named() {
 
 #[test]
 fn a_descriptor_that_was_damaged_on_the_way_is_refused() {
+    let _alone = alone();
     for generation in GENERATIONS {
         let directory = directory(generation);
         let control = Control::of(&directory);

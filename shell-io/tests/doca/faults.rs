@@ -13,7 +13,7 @@ use qp_wire::batch::RequestWriter;
 use qp_wire::native::{FrameHeader, FrameKind, HEADER_LEN, ResponseBody, ResponseFrame, encode_header};
 use qp_wire::{Operation, Request, ResultCode};
 
-use crate::control::Control;
+use crate::control::{Control, alone};
 use crate::server::{Net, Server, memory};
 use crate::stand_in::{GENERATIONS, directory};
 
@@ -222,6 +222,7 @@ fn run_all(seeds: std::ops::Range<u64>) -> Sums {
 
 #[test]
 fn some_seeds_of_faults_lose_nothing() {
+    let _alone = alone();
     let sums = run_all(0..24);
     let kinds = [sums.failed, sums.full, sums.lost, sums.torn, sums.refused, sums.deaths];
     assert!(kinds.iter().all(|count| *count > 0), "a kind of fault has not happened: {sums:?}");
@@ -236,6 +237,7 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 #[ignore = "takes a minute or more"]
 fn a_thousand_seeds_of_faults_lose_nothing() {
+    let _alone = alone();
     let count = number("DOCA_SEEDS").unwrap_or(1000);
     run_all(number("DOCA_SEED").map_or(0..count, |seed| seed..seed + 1));
 }
