@@ -30,7 +30,7 @@ const DRAW_COUNT: usize = 1 << 20;
 
 /// Keys that one command stores while loading, and commands under way.
 const LOAD_BATCH: usize = 64;
-const LOAD_DEPTH: usize = 8;
+const LOAD_DEPTH: usize = 1;
 
 /// What `bench peer` takes.
 #[derive(Debug, clap::Args)]
