@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use client::{Config, Source};
 
-use crate::command::{bench, counters, delete, demo, doctor, exists, get, incr, set, side};
+use crate::command::{bench, counters, delete, demo, doctor, exists, get, incr, manual, set, side};
 use crate::duration;
 use crate::exit::Exit;
 
@@ -78,6 +78,9 @@ pub(crate) enum Command {
     Doctor(doctor::Args),
     /// Print what a side counts, in OpenMetrics' format
     Counters(counters::Args),
+    /// Write the manual pages and the shells' completions of all programs
+    #[command(hide = true)]
+    Manual(manual::Args),
     /// Run the host side of a server
     #[command(hide = true)]
     Host(side::Args),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use tracing::level_filters::LevelFilter;
@@ -28,11 +28,16 @@ struct Cli {
     check: bool,
 }
 
+/// What can be typed, for those who describe it: manual pages and shells' completions.
+#[must_use]
+pub fn command(name: &'static str, about: &'static str) -> Command {
+    Cli::command().name(name).bin_name(name).about(about)
+}
+
 /// The whole of a program: reads the command line, runs the side until a signal, and says why it ends.
 pub fn main<C: Boot>(name: &'static str, about: &'static str) -> ExitCode {
-    let command = Cli::command().name(name).bin_name(name).about(about);
     // Clap exits by itself for `--help` and `--version` with 0, and with 2 for what it does not know.
-    let matches = command.get_matches();
+    let matches = command(name, about).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match start::<C>(&cli) {
         Ok(()) => ExitCode::from(Exit::Done as u8),

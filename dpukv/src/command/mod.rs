@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod exists;
 pub(crate) mod get;
 pub(crate) mod incr;
+pub(crate) mod manual;
 pub(crate) mod set;
 pub(crate) mod side;
 
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::run(args, &cli.shared),
         Command::Doctor(args) => doctor::run(args, &cli.shared),
         Command::Counters(args) => counters::run(args),
+        Command::Manual(args) => manual::run(args),
         Command::Host(args) => side::run_host(args),
         Command::Dpu(args) => side::run_dpu(args),
     }
