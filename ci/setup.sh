@@ -65,6 +65,8 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
     provide gcc libc6-dev python3 shellcheck
     # DPDK's headers, libraries and drivers, and what makes devices for them to work with; all of it for ci/dpdk.sh.
     provide dpdk dpdk-dev libdpdk-dev libclang-dev pkg-config iproute2 ethtool iputils-ping
+    # For package/build.sh and ci/package.sh; `systemd-analyze` and lintian are used there if they happen to be there.
+    provide dpkg binutils
     # For ci/etcd.sh, which starts one of its own, on ports of its own.
     provide etcd-server
     # Debian's Rust has the AArch64 standard library and the sources of `core`, whatever rustup can download. All of it

@@ -8,4 +8,4 @@ if ! command -v shellcheck >/dev/null; then
     exit 77
 fi
 
-shellcheck ci/*.sh bench/*.sh .ci/run
+shellcheck ci/*.sh bench/*.sh package/*.sh package/p{ostinst,rerm} .ci/run
