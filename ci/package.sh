@@ -95,7 +95,7 @@ sed "s|^base_port = .*|base_port = 0|; s|^listen = .*:7599\"|listen = \"127.0.0.
 ready() {
     local side=$1 name=$2 attempt
     for ((attempt = 0; attempt < 200; attempt++)); do
-        if grep -q '^ready ' "$scratch/$side.out"; then
+        if grep -qs '^ready ' "$scratch/$side.out"; then
             sed -n "s/^ready .*\b$name=\([^ ]*\).*/\1/p" "$scratch/$side.out"
             return
         fi
@@ -106,7 +106,7 @@ ready() {
 
 start() {
     local side=$1
-    timeout 120 "dpukv-$side" --config "$scratch/$side.toml" >"$scratch/$side.out" 2>"$scratch/$side.log" &
+    "dpukv-$side" --config "$scratch/$side.toml" >"$scratch/$side.out" 2>"$scratch/$side.log" &
     started+=($!)
 }
 
@@ -118,13 +118,14 @@ start host
 ready host side >/dev/null
 server=$(ready dpu endpoints | cut -d, -f1)
 
-dpukv --server "$server" set greeting hello
-answer=$(dpukv --server "$server" get greeting) || fail "no answer to a GET"
+timeout 20 dpukv --server "$server" set greeting hello
+answer=$(timeout 20 dpukv --server "$server" get greeting) || fail "no answer to a GET"
 [[ $answer == hello ]] || fail "GET says $answer instead of hello"
 dpukv counters "$scratch/run-dpu/counters" | grep -q '^dpukv_hits' || fail "no counters are linked where the configuration says"
 
 for pid in "${started[@]}"; do
     kill "$pid"
+    timeout 20 tail --pid="$pid" -f /dev/null || fail "a side that is told to stop does not"
     status=0
     wait "$pid" || status=$?
     ((status == 0)) || fail "a side that is told to stop ends with $status"

@@ -84,7 +84,7 @@ documents() {
     mkdir -p "$doc"
     copyright >"$doc/copyright"
     cargo tree --locked --edges normal --prefix none --format '{p}: {l}' -p dpukv -p shell-host -p shell-dpu |
-        sed 's/ (\*)$//' | grep -v "($PWD/" | sort -u | gzip -9n >"$doc/crates.gz"
+        sed "s/ (\*)$//; /^$/d; \|($PWD/|d" | sort -u | gzip -9n >"$doc/crates.gz"
     gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
     gzip -9n >"$doc/changelog.Debian.gz" <<TEXT
 $2 ($version) unstable; urgency=medium
