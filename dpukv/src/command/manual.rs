@@ -24,9 +24,10 @@ use crate::exit::{Exit, Failure};
 /// What `manual` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    // Not `directory`: clap knows arguments by the names of their fields, and every command takes --directory.
     /// Where to write them; made if it is not there
     #[arg(value_name = "DIRECTORY")]
-    directory: PathBuf,
+    out: PathBuf,
 }
 
 /// Runs the command.
@@ -34,9 +35,7 @@ pub(crate) struct Args {
 /// # Errors
 /// Its [`Failure`].
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    write_below(&args.directory)
-        .map_err(|source| Failure::File { path: args.directory.clone(), source })
-        .map(|()| Exit::Done)
+    write_below(&args.out).map_err(|source| Failure::File { path: args.out.clone(), source }).map(|()| Exit::Done)
 }
 
 /// Directories of pages and completions, by who reads them.
@@ -80,7 +79,15 @@ fn programs() -> [clap::Command; 3] {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[test]
+    fn its_argument_is_none_of_those_that_every_command_takes() {
+        let cli = Cli::try_parse_from(["dpukv", "manual", "share"]);
+        assert!(cli.is_ok(), "{cli:?}");
+    }
 
     #[test]
     fn each_program_has_a_page_and_a_completion_for_each_shell() {
