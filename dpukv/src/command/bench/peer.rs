@@ -30,7 +30,7 @@ const DRAW_COUNT: usize = 1 << 20;
 
 /// Keys that one command stores while loading, and commands under way.
 const LOAD_BATCH: usize = 64;
-const LOAD_DEPTH: usize = 1;
+const LOAD_DEPTH: usize = 8;
 
 /// What `bench peer` takes.
 #[derive(Debug, clap::Args)]
@@ -202,7 +202,8 @@ impl Args {
         let draws: Vec<Draw> = (0..self.keys as u32).map(|index| Draw { is_get: false, index }).collect();
         let started = Instant::now();
         for batch in draws.chunks(LOAD_BATCH) {
-            if connection.outstanding() == LOAD_DEPTH {
+            // An answer may come in pieces.
+            while connection.outstanding() >= LOAD_DEPTH {
                 connection.receive(&mut tally).map_err(stopped)?;
             }
             connection.ask(batch);
