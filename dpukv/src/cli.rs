@@ -57,7 +57,6 @@ impl Shared {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "a process has one of them")]
 pub(crate) enum Command {
     /// Print the value of a key
     Get(get::Args),
