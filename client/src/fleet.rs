@@ -16,9 +16,6 @@ use crate::session::{ServerId, Session};
 use crate::stopwatch::Stopwatch;
 use crate::udp::{Sent, Sockets, Told};
 
-/// Most datagrams that are received before something else gets its turn.
-const BURST_COUNT_MAX: usize = 64;
-
 /// A session and its sockets.
 #[derive(Debug)]
 pub(crate) struct Fleet {
@@ -41,10 +38,7 @@ impl Fleet {
         F: FnMut(Answer<'_>),
     {
         let Self { session, sockets } = self;
-        for _ in 0..BURST_COUNT_MAX {
-            let Some((source, datagram)) = sockets.receive() else { break };
-            session.receive(clock.now(), source, datagram, on_answer);
-        }
+        sockets.receive(|source, datagram| session.receive(clock.now(), source, datagram, on_answer));
         if self.session.is_asking() {
             self.receive_identities(clock, buf, on_answer);
         }

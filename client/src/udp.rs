@@ -126,11 +126,18 @@ impl Sockets {
         std::iter::once(&self.v4).chain(&self.v6).any(|way| !way.queue.is_empty())
     }
 
-    /// The next datagram from an endpoint.
-    pub(crate) fn receive(&mut self) -> Option<(SocketAddr, &[u8])> {
-        let way = self.ways().find_map(|way| way.has_datagram().then_some(way))?;
-        let (source, datagram) = way.inbox.next()?;
-        Some((source.decode()?, datagram))
+    /// Receives from the endpoints what one system call for each family of addresses has room for. None of it stays here,
+    /// where [`wait`](Self::wait) would not see it.
+    pub(crate) fn receive(&mut self, mut on_datagram: impl FnMut(SocketAddr, &[u8])) {
+        for Way { socket, inbox, .. } in self.ways() {
+            // Whatever goes wrong, nothing has come.
+            let _ = inbox.receive(&*socket);
+            while let Some((source, datagram)) = inbox.next() {
+                if let Some(source) = source.decode() {
+                    on_datagram(source, datagram);
+                }
+            }
+        }
     }
 
     fn ways(&mut self) -> impl Iterator<Item = &mut Way> {
@@ -175,11 +182,6 @@ impl Way {
         let socket = open(any_address(is_ipv6))?;
         Inbox::accept_trains(&socket);
         Ok(Self { socket, inbox: Inbox::new(), outbox: Outbox::new(), queue: Queue::new() })
-    }
-
-    /// Whether there is a datagram to take, after another system call if need be.
-    fn has_datagram(&mut self) -> bool {
-        !self.inbox.is_empty() || self.inbox.receive(&self.socket).is_ok_and(|count| count > 0)
     }
 
     /// See [`Sockets::flush`]. An error may be one that was waiting at the socket and is gone once it was told, so a frame is
