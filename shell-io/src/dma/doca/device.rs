@@ -60,16 +60,22 @@ pub(super) struct Found {
     pub(super) address: PciAddress,
 }
 
-/// The elements of a list of DOCA's.
+/// The devices in a list of DOCA's whose addresses can be told.
 ///
 /// # Safety
 /// `list` has `count` elements, if that is not 0.
-pub(super) unsafe fn listed(list: *mut *mut DevInfo, count: u32) -> Vec<*mut DevInfo> {
+pub(super) unsafe fn listed(
+    list: *mut *mut DevInfo,
+    count: u32,
+    address_of: impl Fn(NonNull<DevInfo>) -> Option<PciAddress>,
+) -> Vec<Found> {
     if list.is_null() || count == 0 {
         return Vec::new();
     }
     // SAFETY: the caller vouches for the list.
-    unsafe { std::slice::from_raw_parts(list, count as usize) }.to_vec()
+    let infos = unsafe { std::slice::from_raw_parts(list, count as usize) };
+    let found = infos.iter().filter_map(|info| NonNull::new(*info));
+    found.filter_map(|info| Some(Found { info, address: address_of(info)? })).collect()
 }
 
 /// Whether a text is a PCI address.

@@ -31,14 +31,7 @@ pub(super) fn with_list<T>(
     // SAFETY: both pointers are ours for the call.
     checked("list devices", unsafe { (functions.doca_devinfo_create_list)(&raw mut list, &raw mut count) })?;
     // SAFETY: the list has so many elements; an empty one may be no list at all.
-    let infos = unsafe { listed(list, count) };
-    let found: Vec<_> = infos
-        .iter()
-        .filter_map(|info| {
-            let info = NonNull::new(*info)?;
-            Some(Found { info, address: address_of(functions, info)? })
-        })
-        .collect();
+    let found = unsafe { listed(list, count, |info| address_of(functions, info)) };
     let result = act(&found);
     // SAFETY: the list is alive; what was found in it is not used afterwards.
     checked("give the list of devices back", unsafe { (functions.doca_devinfo_destroy_list)(list) })?;
