@@ -10,7 +10,7 @@ use qp_wire::ResultCode;
 use super::client::{Client, PATIENCE};
 use super::process::{Side, run_host};
 use super::stand_in::{DEVICE, GENERATIONS, directory};
-use super::{Server, Setup, find_keys, keys, store_keys};
+use super::{Server, Setup, answers_all, find_keys, keys, store_keys};
 
 /// Tells the libraries what goes wrong.
 const FAULTS: &str = "DOCA_STAND_IN_FAULTS";
@@ -38,17 +38,11 @@ fn start(setup: Setup, faults: &str) -> Server {
 fn answers_in(design: Design, more: &str) {
     for generation in GENERATIONS {
         let server = start(setup(design, generation, more), "");
-        let mut client = Client::new();
-        store_keys(&mut client, &server);
-        find_keys(&mut client, &server);
-        let told = client.complete_identity(server.first_endpoint());
-        let absent = client.get(told.endpoint_of(b"absent"), b"absent");
-        assert_eq!((absent.result, absent.value), (ResultCode::NotFound, None));
+        answers_all(&server);
         if design != Design::Shrd {
             server.dpu.wait_for_count(Counter::DeviceCopies, 1);
         }
-        let Server { host, dpu, .. } = server;
-        assert_eq!((host.terminate().code(), dpu.terminate().code()), (Some(0), Some(0)), "{design:?} {generation}");
+        server.ends(&format!("{design:?} {generation}"));
     }
 }
 

@@ -66,6 +66,12 @@ impl Setup {
 }
 
 impl Server {
+    /// Ends both sides, which is no failure of either.
+    fn ends(self, what: &str) {
+        let Self { host, dpu, .. } = self;
+        assert_eq!((host.terminate().code(), dpu.terminate().code()), (Some(0), Some(0)), "{what}");
+    }
+
     /// Any of its endpoints.
     fn first_endpoint(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.setup.base_port))
@@ -95,14 +101,18 @@ fn find_keys(client: &mut Client, server: &Server) {
 
 fn answers_in(design: Design, more: &str) {
     let server = Setup::new(design, &format!("[table]\nmemory = \"8MiB\"\n{more}")).start();
+    answers_all(&server);
+    server.ends(&format!("{design:?}"));
+}
+
+/// What is stored is found, and what is not is not.
+fn answers_all(server: &Server) {
     let mut client = Client::new();
-    store_keys(&mut client, &server);
-    find_keys(&mut client, &server);
+    store_keys(&mut client, server);
+    find_keys(&mut client, server);
     let told = client.complete_identity(server.first_endpoint());
     let absent = client.get(told.endpoint_of(b"absent"), b"absent");
     assert_eq!((absent.result, absent.value), (ResultCode::NotFound, None));
-    let Server { host, dpu, .. } = server;
-    assert_eq!((host.terminate().code(), dpu.terminate().code()), (Some(0), Some(0)), "{design:?}");
 }
 
 #[test]
