@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use datagram::{Inbox, OUTBOX_DATAGRAM_COUNT_MAX, Outbox, RawAddress};
+use datagram::{Inbox, OUTBOX_DATAGRAM_COUNT_MAX, Outbox, RawAddress, drain};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
 
@@ -19,7 +19,7 @@ use crate::session::{Departure, Destination, ServerId};
 /// What a socket's buffers are asked to hold, in bytes: a full window of long frames. The system may give less.
 const BUFFER_LEN: usize = 4 << 20;
 
-/// Bytes of the frames that wait for a flush: those of the longest train, and of one frame more.
+/// Bytes of the frames that wait for a flush: those of the longest train.
 const QUEUE_LEN: usize = 64 << 10;
 
 /// What became of a frame that was to be sent.
@@ -184,28 +184,14 @@ impl Way {
         Ok(Self { socket, inbox: Inbox::new(), outbox: Outbox::new(), queue: Queue::new() })
     }
 
-    /// See [`Sockets::flush`]. An error may be one that was waiting at the socket and is gone once it was told, so a frame is
-    /// lost only when it is refused a second time.
+    /// See [`Sockets::flush`].
     fn flush(&mut self) -> u64 {
-        let mut lost = 0;
-        let mut is_second_try = false;
-        while !self.queue.is_empty() {
-            match self.outbox.send(&self.socket, self.queue.frames()) {
-                Ok(0) => break,
-                Ok(sent) => {
-                    self.queue.pop(sent);
-                    is_second_try = false;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) if is_second_try => {
-                    self.queue.pop(1);
-                    lost += 1;
-                    is_second_try = false;
-                }
-                Err(_) => is_second_try = true,
-            }
-        }
-        lost
+        let Self { socket, outbox, queue, .. } = self;
+        let send = |queue: &Queue| match outbox.send(&*socket, queue.frames()) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            sent => sent,
+        };
+        drain(queue, Queue::is_empty, send, Queue::pop)
     }
 }
 

@@ -6,14 +6,16 @@
 //! way. Where a kernel or a path knows no trains, each goes alone.
 //!
 //! * [`Inbox`]: receives, and takes trains apart.
-//! * [`Outbox`]: makes trains, and sends.
+//! * [`Outbox`]: makes trains, and sends; [`drain`] does it for a queue, whatever the kernel says.
 //! * [`RawAddress`]: a peer in the kernel's form.
 
 mod address;
 mod control;
+mod drain;
 mod inbox;
 mod outbox;
 
 pub use address::RawAddress;
+pub use drain::drain;
 pub use inbox::{INBOX_MESSAGE_COUNT, Inbox};
 pub use outbox::{OUTBOX_DATAGRAM_COUNT_MAX, Outbox};

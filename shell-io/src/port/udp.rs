@@ -211,33 +211,19 @@ impl PacketPort for UdpPort {
     }
 }
 
-/// Sends from the front until nothing is left or the kernel wants no more.
-///
-/// An error may be one that was waiting at the socket and has nothing to do with the first frame. Such an error is
-/// gone once it was told, so a frame is dropped only when the kernel refuses it a second time.
+/// Sends from the front until nothing is left or the kernel wants no more. What it refuses is dropped and counted.
 fn drain(
     from: &mut Burst<UdpFrame>,
     drops: &mut DropCounts,
     mut send: impl FnMut(&Burst<UdpFrame>) -> io::Result<usize>,
 ) {
-    let mut is_second_try = false;
-    while !from.is_empty() {
-        match send(from) {
-            Ok(0) => return,
-            Ok(sent) => {
-                for _ in 0..sent {
-                    drop(from.pop());
-                }
-                is_second_try = false;
-            }
-            Err(error) if is_for_later(&error) => return,
-            Err(_) if is_second_try => {
-                drop(from.pop());
-                drops.count(DropReason::Transmit);
-                is_second_try = false;
-            }
-            Err(_) => is_second_try = true,
-        }
+    let send = |burst: &Burst<UdpFrame>| match send(burst) {
+        Err(error) if is_for_later(&error) => Ok(0),
+        sent => sent,
+    };
+    let pop = |burst: &mut Burst<UdpFrame>, count| (0..count).for_each(|_| drop(burst.pop()));
+    for _ in 0..datagram::drain(from, Burst::is_empty, send, pop) {
+        drops.count(DropReason::Transmit);
     }
 }
 
