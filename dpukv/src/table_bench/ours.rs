@@ -30,6 +30,8 @@ pub(crate) struct OursConfig {
     pub(crate) concurrent_read: bool,
     pub(crate) memory_len: usize,
     pub(crate) huge_pages: HugePages,
+    /// Operations after which the pipeline runs empty, as the engines' does with a burst.
+    pub(crate) burst: usize,
 }
 
 /// Bytes of memory for so many items: what the layout needs when nine of ten pairs, or 80 % of the cells, are in use.
@@ -93,7 +95,8 @@ impl Ours {
 
     /// The worker that owns a table.
     pub(crate) fn owner<'m>(&self, table: Table<'m>) -> Owner<'m> {
-        Owner { secret: self.secret, table, value: vec![0x5a; self.config.values.len()], into: [0; VALUE_LEN_MAX] }
+        let OursConfig { values, burst, .. } = self.config;
+        Owner { secret: self.secret, burst, table, value: vec![0x5a; values.len()], into: [0; VALUE_LEN_MAX] }
     }
 
     /// Times single stores, each by the CPU time of this thread, which no other program can stretch: SETs of keys that are
@@ -126,7 +129,7 @@ impl Ours {
 
     /// A worker that only reads beside the owner; SETs become GETs.
     pub(crate) fn reader<'m>(&self, reader: TableReader<'m>) -> Reader<'m> {
-        Reader { secret: self.secret, reader, into: [0; VALUE_LEN_MAX] }
+        Reader { secret: self.secret, burst: self.config.burst, reader, into: [0; VALUE_LEN_MAX] }
     }
 
     /// Mean lines that a look-up of a stream's keys reads.
@@ -140,6 +143,7 @@ impl Ours {
 /// A table's owner.
 pub(crate) struct Owner<'m> {
     secret: Secret,
+    burst: usize,
     table: Table<'m>,
     value: Vec<u8>,
     into: [u8; VALUE_LEN_MAX],
@@ -148,6 +152,7 @@ pub(crate) struct Owner<'m> {
 /// A reader on another core.
 pub(crate) struct Reader<'m> {
     secret: Secret,
+    burst: usize,
     reader: TableReader<'m>,
     into: [u8; VALUE_LEN_MAX],
 }
@@ -169,13 +174,16 @@ fn pipeline(stages: &mut impl Stages, secret: &Secret, stream: &Stream, from: us
     let (sets, _) = stream.sets()[from..from + count].as_chunks::<KEY_LANES>();
     let mut done = 0;
     for group in 0..groups + AHEAD {
-        // Behind the end it fetches the last ones again.
-        let names = stream.group(from + group.min(groups - 1) * KEY_LANES);
-        let lanes = KeyLanes::new(secret, &names);
         let executed = group.checked_sub(AHEAD).map(|group| &sets[group]);
-        for (lane, mut key) in lanes.keys().enumerate() {
-            stages.prefetch(&mut key);
-            ring[group % GROUPS][lane] = key;
+        if group < groups {
+            let names = stream.group(from + group * KEY_LANES);
+            let lanes = KeyLanes::new(secret, &names);
+            for (lane, mut key) in lanes.keys().enumerate() {
+                stages.prefetch(&mut key);
+                ring[group % GROUPS][lane] = key;
+            }
+        }
+        for lane in 0..KEY_LANES {
             stages.prefetch_other(&mut ring[group.wrapping_sub(AHEAD - OTHER_AHEAD) % GROUPS][lane]);
             stages.prefetch_item(&ring[group.wrapping_sub(AHEAD - ITEM_AHEAD) % GROUPS][lane]);
             if let Some(sets) = executed {
@@ -242,13 +250,13 @@ impl Stages for Reader<'_> {
 impl Worker for Owner<'_> {
     fn run(&mut self, stream: &Stream, from: usize, count: usize) -> u64 {
         let secret = self.secret;
-        pipeline(self, &secret, stream, from, count)
+        (0..count).step_by(self.burst).map(|at| pipeline(self, &secret, stream, from + at, self.burst.min(count - at))).sum()
     }
 }
 
 impl Worker for Reader<'_> {
     fn run(&mut self, stream: &Stream, from: usize, count: usize) -> u64 {
         let secret = self.secret;
-        pipeline(self, &secret, stream, from, count)
+        (0..count).step_by(self.burst).map(|at| pipeline(self, &secret, stream, from + at, self.burst.min(count - at))).sum()
     }
 }

@@ -59,6 +59,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BYTES")]
     memory: Option<u64>,
 
+    /// Operations after which the pipeline runs empty, as the engines' does at the end of a burst; a multiple of 8
+    #[arg(long, value_name = "COUNT", default_value_t = 8192)]
+    burst: usize,
+
     /// Maps to compare with, for keys and values of 8 bytes
     #[arg(long, value_enum, value_delimiter = ',', default_value = "hashbrown")]
     peers: Vec<PeerKind>,
@@ -217,7 +221,7 @@ impl Args {
         Ok(Plan {
             parts,
             keys,
-            ours: OursConfig { keys, values, concurrent_read, memory_len, huge_pages },
+            ours: OursConfig { keys, values, concurrent_read, memory_len, huge_pages, burst: self.burst },
             mixes,
             duration: Duration::from_secs_f64(self.seconds),
         })
