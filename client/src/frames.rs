@@ -9,6 +9,7 @@
 
 mod answer;
 mod batch;
+mod prepare;
 mod window;
 
 use arch::{Tick, TickRate};
@@ -23,6 +24,8 @@ use qp_wire::{Opcode, RawRequest, ResultCode};
 use self::answer::{Answer, answer_in};
 use self::batch::{Batch, Filled};
 use self::window::{Cookie, Window};
+
+pub use self::prepare::FrameWriter;
 
 /// Requests outstanding at most in MICA2's client, and usually here.
 pub const WINDOW: u16 = 1024;

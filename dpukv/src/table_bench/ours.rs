@@ -250,13 +250,19 @@ impl Stages for Reader<'_> {
 impl Worker for Owner<'_> {
     fn run(&mut self, stream: &Stream, from: usize, count: usize) -> u64 {
         let secret = self.secret;
-        (0..count).step_by(self.burst).map(|at| pipeline(self, &secret, stream, from + at, self.burst.min(count - at))).sum()
+        (0..count)
+            .step_by(self.burst)
+            .map(|at| pipeline(self, &secret, stream, from + at, self.burst.min(count - at)))
+            .sum()
     }
 }
 
 impl Worker for Reader<'_> {
     fn run(&mut self, stream: &Stream, from: usize, count: usize) -> u64 {
         let secret = self.secret;
-        (0..count).step_by(self.burst).map(|at| pipeline(self, &secret, stream, from + at, self.burst.min(count - at))).sum()
+        (0..count)
+            .step_by(self.burst)
+            .map(|at| pipeline(self, &secret, stream, from + at, self.burst.min(count - at)))
+            .sum()
     }
 }

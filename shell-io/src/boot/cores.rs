@@ -12,7 +12,7 @@ use kv_core::design::{CoreId, Role, Side};
 use kv_core::engine::{Communicate, FlushPolicy, Policy, Process, Serve};
 use kv_core::framed::Framed;
 use kv_core::partition::Store;
-use kv_core::port::PacketPort;
+use kv_core::port::{PacketPort, RawPort};
 use kv_core::ring::{QueuePairGeometry, ResponseWay};
 use qp_wire::net::{Local, MacAddr};
 use tracing::warn;
@@ -32,7 +32,7 @@ use crate::lcore;
 use crate::mailbox::Mailbox;
 use crate::memory::Region;
 use crate::port::dpdk::{self, DpdkPort};
-use crate::port::{UdpConfig, UdpPort};
+use crate::port::{ReplayFrames, ReplayPort, UdpConfig, UdpPort};
 
 /// What every core of a side has in common.
 #[derive(Clone, Debug)]
@@ -84,6 +84,8 @@ pub(super) enum WayIn {
     Socket(SocketAddr),
     /// A share of a device, and the endpoint at it.
     Device(DpdkPort, Local),
+    /// Frames from a file, and the endpoint that they are for.
+    Replay(Arc<ReplayFrames>, Local),
 }
 
 /// What a core has opened.
@@ -127,12 +129,20 @@ impl Core<'_, '_> {
             Some(WayIn::Device(port, local)) => {
                 // It outlives the engine, which has DPDK's frames.
                 let _registration = dpdk::register_thread();
-                let doorbell = self.region.clone().filter(|_| shared.dma == DmaKind::SharedMemory);
-                let sleeper = Sleeper::polled(doorbell);
-                self.run_with_port(Framed::new(port, local, shared.clock.rate()), sleeper, local);
+                self.run_framed(port, local);
+            }
+            Some(WayIn::Replay(frames, local)) => {
+                let port = ReplayPort::new(frames, shared.buffers, shared.policy.reply_len_max);
+                self.run_framed(port, local);
             }
         }
         Ok(())
+    }
+
+    fn run_framed(self, port: impl RawPort, local: Local) {
+        let doorbell = self.region.clone().filter(|_| self.shared.dma == DmaKind::SharedMemory);
+        let rate = self.shared.clock.rate();
+        self.run_with_port(Framed::new(port, local, rate), Sleeper::polled(doorbell), local);
     }
 
     fn run_with_port<P: PacketPort>(self, port: P, sleeper: Sleeper, local: Local) {

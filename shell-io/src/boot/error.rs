@@ -12,8 +12,8 @@ use crate::control::MismatchError;
 use crate::counters_file::CountersCreateError;
 use crate::dma::doca::DocaError;
 use crate::memory::{AllocateError, RegionCreateError};
-use crate::port::UdpOpenError;
 use crate::port::dpdk::DpdkOpenError;
+use crate::port::{ReplayOpenError, UdpOpenError};
 
 /// How a program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,9 @@ pub enum RunError {
     /// A device of DPDK's is not to be had.
     #[error("{0}")]
     Device(#[from] DpdkOpenError),
+    /// There are no frames to replay.
+    #[error("{0}")]
+    Replay(#[from] ReplayOpenError),
     /// No thread, or nothing for it to wait on.
     #[error("core {}: {cause}", core.0)]
     Thread {
@@ -137,6 +140,7 @@ impl RunError {
             | Self::Registrar(_)
             | Self::Port { .. }
             | Self::Device(_)
+            | Self::Replay(_)
             | Self::Thread { .. }
             | Self::Signals(_) => Exit::Resource,
             Self::Mismatch(_) => Exit::Mismatch,

@@ -8,6 +8,7 @@ use qp_wire::net::Local;
 use super::cores::WayIn;
 use super::error::RunError;
 use crate::config::{Config, ControlSection, NetworkSection, PortKind};
+use crate::port::Replay;
 use crate::port::dpdk::{self, DeviceWatch, DpdkConfig, DpdkDevice};
 
 /// By what packets come to a side.
@@ -29,10 +30,16 @@ pub(super) fn open<C: ControlSection>(config: &Config<C>, plan: &Plan) -> Result
         let of_cores = cores.map(|core| has_port(&core).then(|| socket(core))).collect();
         return Ok(WaysIn { of_cores, device: None });
     }
-    let (shares, watch) = open_device(config, port_count as u16)?;
+    let (shares, device) = match config.port.kind {
+        PortKind::Replay => (read_frames(config, port_count as u16)?, None),
+        PortKind::Udp | PortKind::Dpdk => {
+            let (shares, watch) = open_device(config, port_count as u16)?;
+            (shares, Some(watch))
+        }
+    };
     let mut shares = shares.into_iter();
     let of_cores = cores.map(|core| has_port(&core).then(|| shares.next()).flatten()).collect();
-    Ok(WaysIn { of_cores, device: Some(watch) })
+    Ok(WaysIn { of_cores, device })
 }
 
 /// Endpoints of both sides are numbered together, so that both can be on one machine.
@@ -60,4 +67,12 @@ fn open_device<C>(config: &Config<C>, core_count: u16) -> Result<(Vec<WayIn>, De
     })?;
     let local = |number| Local { mac, ipv4: network.address, port: port.udp_port.get() + number };
     Ok((ports.into_iter().zip(0..).map(|(port, number)| WayIn::Device(port, local(number))).collect(), watch))
+}
+
+/// The frames of a file, each core's own, for endpoints numbered as a device's are.
+fn read_frames<C>(config: &Config<C>, core_count: u16) -> Result<Vec<WayIn>, RunError> {
+    let (port, udp_port) = (&config.port, config.port.udp_port.get());
+    let Replay { of_cores, mac } = Replay::read(&port.frames, port.once.into(), core_count, udp_port)?;
+    let local = |number| Local { mac, ipv4: config.network.address, port: udp_port + number };
+    Ok(of_cores.into_iter().zip(0..).map(|(frames, number)| WayIn::Replay(frames, local(number))).collect())
 }

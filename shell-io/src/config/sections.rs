@@ -258,6 +258,8 @@ pub enum PortKind {
     Udp,
     /// Through a device of DPDK's.
     Dpdk,
+    /// From a file, again and again: what this side's cores can do when no network limits them. Answers go nowhere.
+    Replay,
 }
 
 /// `[port]`: by what packets come to this side.
@@ -272,21 +274,42 @@ pub struct PortSection {
     pub udp_port: Bounded<u16, 0, BASE_PORT_MAX>,
     /// Arguments for the start of DPDK; empty: what fits this machine.
     pub eal: Vec<String>,
+    /// The file to replay: a capture of Ethernet frames, as `dpukv bench prepare` writes it.
+    pub frames: PathBuf,
+    /// How many of its first frames come only once, to fill the store.
+    pub once: u32,
 }
 
 impl Default for PortSection {
     fn default() -> Self {
-        Self { kind: PortKind::Udp, device: String::new(), udp_port: Bounded::default_of(0), eal: Vec::new() }
+        Self {
+            kind: PortKind::Udp,
+            device: String::new(),
+            udp_port: Bounded::default_of(0),
+            eal: Vec::new(),
+            frames: PathBuf::new(),
+            once: 0,
+        }
     }
 }
 
 impl PortSection {
     fn check(&self, network: &NetworkSection) -> Result<(), Finding> {
-        if self.kind == PortKind::Udp {
-            return require(self.device.is_empty(), "port.device", "none, since port.kind is \"udp\"");
+        let (has_device, has_frames) = (!self.device.is_empty(), !self.frames.as_os_str().is_empty());
+        if self.kind != PortKind::Replay {
+            require(!has_frames, "port.frames", "none, since port.kind is not \"replay\"")?;
+        }
+        match self.kind {
+            PortKind::Udp => return require(!has_device, "port.device", "none, since port.kind is \"udp\""),
+            PortKind::Replay => {
+                require(!has_device, "port.device", "none, since port.kind is \"replay\"")?;
+                let file = "a capture of Ethernet frames, since port.kind is \"replay\"";
+                return require(has_frames, "port.frames", file);
+            }
+            PortKind::Dpdk => {}
         }
         let device = "a PCI address such as \"0000:03:00.0\", or a virtual device such as \"net_tap0,iface=kv0\"";
-        require(!self.device.is_empty(), "port.device", device)?;
+        require(has_device, "port.device", device)?;
         // There is no kernel that would know the machine's addresses.
         let address = "the one IPv4 address of the device, since port.kind is \"dpdk\"";
         let is_one = !network.address.is_unspecified() && !network.address.is_loopback();

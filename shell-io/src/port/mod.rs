@@ -8,6 +8,8 @@ pub mod dpdk;
 #[path = "dpdk_absent.rs"]
 pub mod dpdk;
 mod dpdk_config;
+mod replay;
 mod udp;
 
+pub use replay::{Replay, ReplayFrame, ReplayFrames, ReplayOpenError, ReplayPort};
 pub use udp::{UdpConfig, UdpFrame, UdpOpenError, UdpPort};

@@ -111,7 +111,7 @@ pub(crate) struct Args {
 
 /// A wire, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum WireName {
+pub(super) enum WireName {
     /// As MICA2's client does
     Mica2,
     /// In our own frames
@@ -121,7 +121,7 @@ enum WireName {
 }
 
 impl WireName {
-    const fn wire(self) -> Wire {
+    pub(super) const fn wire(self) -> Wire {
         match self {
             Self::Mica2 => Wire::Mica,
             Self::Native => Wire::Native,
@@ -130,7 +130,7 @@ impl WireName {
     }
 
     /// Requests that a frame can have at most.
-    const fn requests_per_frame_max(self) -> usize {
+    pub(super) const fn requests_per_frame_max(self) -> usize {
         match self {
             Self::Mica2 => u8::MAX as usize,
             Self::Native | Self::Echo => qp_wire::limits::REQUEST_COUNT_MAX,
@@ -354,7 +354,7 @@ pub(super) fn device_of(port: &str) -> Result<String, Failure> {
 }
 
 /// `MAC/IP/PORT`.
-fn parse_remote(text: &str) -> Result<Remote, String> {
+pub(super) fn parse_remote(text: &str) -> Result<Remote, String> {
     let expected = || format!("{text}: expected MAC/IP/PORT, as 02:00:00:00:00:01/10.0.0.1/0");
     let mut parts = text.split('/');
     let (Some(mac), Some(ipv4), Some(port), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {

@@ -5,6 +5,7 @@ mod datagrams;
 mod echo;
 mod frames;
 mod peer;
+mod prepare;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -97,6 +98,8 @@ enum Alone {
     Frames(Box<frames::Args>),
     /// Send back what comes to a device, for bench frames --wire echo
     Echo(echo::Args),
+    /// Write frames to a file, for a side that replays them
+    Prepare(prepare::Args),
     /// Measure the kernel's way of datagrams without a store, as a limit
     Datagrams(datagrams::Args),
     /// Measure another store, as a comparison
@@ -113,6 +116,7 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
         Some(Alone::Cache(args)) => return cache::run(args),
         Some(Alone::Frames(args)) => return frames::run(args, shared),
         Some(Alone::Echo(args)) => return echo::run(args),
+        Some(Alone::Prepare(args)) => return prepare::run(args),
         Some(Alone::Datagrams(args)) => return datagrams::run(args),
         Some(Alone::Peer(args)) => return peer::run(args),
         None => {}
