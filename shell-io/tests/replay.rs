@@ -82,6 +82,33 @@ fn a_store_is_filled_once_and_asked_for_ever() {
 }
 
 #[test]
+fn what_fills_a_store_comes_again_until_all_of_it_is_answered() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let path = scratch.path().join("frames.pcap");
+    let all: Vec<_> = (0..5).flat_map(|key| frames(UDP_PORT, [(Opcode::Get, key)].into_iter())).collect();
+    write(&path, DataLink::ETHERNET, &all).expect("a file");
+    let replay = Replay::read(&path, 4, 1, UDP_PORT).expect("frames");
+    let mut port = ReplayPort::new(replay.of_cores[0].clone(), 64, PAYLOAD_LEN_MAX);
+    let mut drops = DropCounts::default();
+    let mut receive = |port: &mut ReplayPort| {
+        let mut burst = Burst::new();
+        port.receive(&mut burst, &mut drops);
+        burst
+    };
+    let mut burst = receive(&mut port);
+    assert_eq!(burst.count(), 4);
+    drop(burst.pop());
+    port.transmit(&mut burst, &mut DropCounts::default());
+    let mut burst = receive(&mut port);
+    assert_eq!(burst.count(), 4, "one of four was not answered");
+    assert!(receive(&mut port).is_empty(), "the answers are awaited");
+    port.transmit(&mut burst, &mut DropCounts::default());
+    let burst = receive(&mut port);
+    assert!(burst.iter().all(|frame| frame.bytes() == all[4]), "the last frame comes for ever");
+    assert_eq!(burst.room(), 0);
+}
+
+#[test]
 fn each_core_gets_what_is_for_its_udp_port() {
     let scratch = tempfile::tempdir().expect("a directory");
     let path = scratch.path().join("frames.pcap");

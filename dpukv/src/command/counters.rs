@@ -39,6 +39,8 @@ fn open_metrics(head: &CountersHead, snapshot: &CountersSnapshot) -> String {
         Side::Dpu => "dpu",
     };
     let mut text = Text { side, lines: String::new() };
+    text.family("tick_hz", Kind::Gauge);
+    text.sample("tick_hz", Kind::Gauge, "", head.tick_hz);
     for &counter in Counter::ALL {
         let kind = if counter.is_gauge() { Kind::Gauge } else { Kind::Counter };
         text.of_cores(counter.name(), kind, &snapshot.cores, |core| core.get(counter));
@@ -92,7 +94,8 @@ impl Text {
 
     fn sample(&mut self, name: &str, kind: Kind, label: &str, value: u64) {
         let ending = if kind == Kind::Counter { "_total" } else { "" };
-        let _ = writeln!(self.lines, "dpukv_{name}{ending}{{side=\"{}\",{label}}} {value}", self.side);
+        let comma = if label.is_empty() { "" } else { "," };
+        let _ = writeln!(self.lines, "dpukv_{name}{ending}{{side=\"{}\"{comma}{label}}} {value}", self.side);
     }
 }
 
@@ -111,6 +114,7 @@ mod tests {
         let snapshot = CountersSnapshot { epoch: 1, cores: vec![Counters::default(), core], device };
         let text = open_metrics(&head, &snapshot);
         for part in [
+            "# TYPE dpukv_tick_hz gauge\ndpukv_tick_hz{side=\"dpu\"} 1\n",
             "# TYPE dpukv_hits counter\ndpukv_hits_total{side=\"dpu\",core=\"0\"} 0\ndpukv_hits_total{side=\"dpu\",core=\"1\"} 7\n",
             "# TYPE dpukv_link_mbps gauge\ndpukv_link_mbps{side=\"dpu\",core=\"0\"} 0\n",
             "dpukv_drop_malformed_total{side=\"dpu\",core=\"1\"} 2\n",
@@ -119,6 +123,6 @@ mod tests {
             assert!(text.contains(part), "{part}\n{text}");
         }
         let families = text.lines().filter(|line| line.starts_with("# TYPE")).count();
-        assert_eq!(families, Counter::ALL.len() + DropReason::ALL.len() + 1);
+        assert_eq!(families, Counter::ALL.len() + DropReason::ALL.len() + 2);
     }
 }

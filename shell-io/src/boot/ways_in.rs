@@ -72,7 +72,7 @@ fn open_device<C>(config: &Config<C>, core_count: u16) -> Result<(Vec<WayIn>, De
 /// The frames of a file, each core's own, for endpoints numbered as a device's are.
 fn read_frames<C>(config: &Config<C>, core_count: u16) -> Result<Vec<WayIn>, RunError> {
     let (port, udp_port) = (&config.port, config.port.udp_port.get());
-    let Replay { of_cores, mac } = Replay::read(&port.frames, port.once.into(), core_count, udp_port)?;
+    let Replay { of_cores, mac } = Replay::read(&port.frames, port.once.get().into(), core_count, udp_port)?;
     let local = |number| Local { mac, ipv4: config.network.address, port: udp_port + number };
     Ok(of_cores.into_iter().zip(0..).map(|(frames, number)| WayIn::Replay(frames, local(number))).collect())
 }

@@ -277,7 +277,7 @@ pub struct PortSection {
     /// The file to replay: a capture of Ethernet frames, as `dpukv bench prepare` writes it.
     pub frames: PathBuf,
     /// How many of its first frames come only once, to fill the store.
-    pub once: u32,
+    pub once: Bounded<u32, 0, { u32::MAX as u64 }>,
 }
 
 impl Default for PortSection {
@@ -288,7 +288,7 @@ impl Default for PortSection {
             udp_port: Bounded::default_of(0),
             eal: Vec::new(),
             frames: PathBuf::new(),
-            once: 0,
+            once: Bounded::default_of(0),
         }
     }
 }

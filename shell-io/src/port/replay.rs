@@ -2,7 +2,8 @@
 //!
 //! A capture file is read when the side starts. Its first frames may be meant to come once, to fill a store; the others
 //! come in turn for ever. Each is copied into a free buffer, as a network card would; responses are forgotten. When all
-//! buffers are taken no frame comes, so none is lost.
+//! buffers are taken no frame comes, so none is lost. What fills the store comes again, all of it, until each of its frames
+//! was answered: while the other side is away none is.
 
 use std::fmt;
 use std::fs::File;
@@ -126,6 +127,9 @@ impl ReplayFrames {
 pub struct ReplayPort {
     frames: Arc<ReplayFrames>,
     next: usize,
+    /// How many of the frames that come once were answered.
+    answered: usize,
+    buffers: usize,
     pool: Rc<Pool<Box<[u8]>>>,
 }
 
@@ -134,7 +138,20 @@ impl ReplayPort {
     pub fn new(frames: Arc<ReplayFrames>, buffers: usize, payload_len_max: usize) -> Self {
         let len = (HEADERS_LEN + payload_len_max).next_multiple_of(arch::CACHE_LINE_LEN);
         let pool = Pool::new((0..buffers).map(|_| vec![0; len].into_boxed_slice()).collect());
-        Self { frames, next: 0, pool }
+        Self { frames, next: 0, answered: 0, buffers, pool }
+    }
+
+    /// Whether what comes once has all come and answers to it are awaited. If some were not given, it begins anew.
+    fn awaits_answers(&mut self) -> bool {
+        let once = self.frames.once;
+        if self.next != once || self.answered == once {
+            return false;
+        }
+        let is_back = self.pool.free_count() == self.buffers;
+        if is_back {
+            (self.next, self.answered) = (0, 0);
+        }
+        !is_back
     }
 }
 
@@ -147,6 +164,7 @@ impl RawPort for ReplayPort {
 
     fn receive(&mut self, into: &mut Burst<ReplayFrame>, _drops: &mut DropCounts) {
         while into.room() > 0
+            && !self.awaits_answers()
             && let Some(mut frame) = self.alloc()
         {
             frame.fill(self.frames.get(self.next));
@@ -160,7 +178,10 @@ impl RawPort for ReplayPort {
     }
 
     fn transmit(&mut self, from: &mut Burst<ReplayFrame>, _drops: &mut DropCounts) {
+        let answered = from.count();
         while from.pop().is_some() {}
+        // The others come only when these are done.
+        self.answered = self.frames.once.min(self.answered + answered);
     }
 }
 
