@@ -1,4 +1,20 @@
 //! `Process`: the processing engine. Batches from one or more queue pairs, table, batches back.
+//!
+//! # Fairness
+//!
+//! A turn looks at each queue pair once and takes at most one slot out of it, in an order that changes only when a queue
+//! pair comes or goes. So between two looks at a queue pair each of the others is served one slot at most: with n queue
+//! pairs, the next slot of a ring waits for n − 1 others, which hold up to 1024 requests each (W-Q-5). To begin each turn
+//! with another queue pair would not be fairer: whoever was first and becomes last waits for all others twice.
+//!
+//! Nothing that a queue pair's peer or copies do makes the others wait longer:
+//!
+//! | a queue pair that | costs the others, in each turn |
+//! |---|---|
+//! | has nothing, or was given up | one load, or none |
+//! | has copies that do not end | nothing: without a buffer for the answer its slot is not taken out |
+//! | has a slot that stays torn | a copy of that slot and its checksum, until it is given up after `torn_ticks` |
+//! | has copies that fail | their repetitions, at most three for each of its buffers |
 
 use arch::{Tick, TickRate};
 use heapless::Vec;
@@ -17,15 +33,11 @@ use crate::ring::SLOT_LEN_MAX;
 use crate::table::Millis;
 
 /// The processing engine: it executes what arrives in its queue pairs, one slot of each in turn.
-///
-/// A turn takes at most one slot out of each queue pair, so none waits longer than one slot of each of the others.
 pub struct Process<'m, D: DmaEngine, W> {
     store: Store<'m>,
     rate: TickRate,
     may_reset: bool,
     links: Vec<Link<D, W>, CORE_COUNT_MAX>,
-    /// The queue pair that is looked at first in the next turn.
-    first: usize,
     private: [u8; SLOT_LEN_MAX as usize],
     columns: ResponseColumns,
     counters: Counters,
@@ -52,7 +64,6 @@ impl<'m, D: DmaEngine, W: Window> Process<'m, D, W> {
             rate,
             may_reset,
             links: Vec::new(),
-            first: 0,
             private: [0; SLOT_LEN_MAX as usize],
             columns: ResponseColumns::new(),
             counters: Counters::default(),
@@ -99,10 +110,7 @@ impl<D: DmaEngine, W: Window> Engine for Process<'_, D, W> {
             columns: &mut self.columns,
             counters: &mut self.counters,
         };
-        // Whoever was first is last next time.
-        self.first = (self.first + 1).checked_rem(self.links.len()).unwrap_or(0);
-        let (later, sooner) = self.links.split_at_mut(self.first);
-        for link in sooner.iter_mut().chain(later) {
+        for link in &mut self.links {
             if link.fault().is_none() && core.serve_one(link, &mut self.private, now) {
                 work += 1;
             }
