@@ -13,6 +13,7 @@ use super::inbound::{IdentityBytes, answer_here, screen};
 use super::link::{Fault, Link, QueuePairEnd};
 use super::outbound::{hand_over, transmit};
 use super::policy::Policy;
+use super::stage::{Profile, Stage, Unprofiled};
 use super::{Engine, Turn, Waiting};
 use crate::counters::{Counter, Counters};
 use crate::design::{QueuePairId, Side};
@@ -33,7 +34,7 @@ pub struct FlushPolicy {
 
 /// The communication engine: it batches what arrives at its port into its queue pair, and sends what comes back.
 #[derive(Debug)]
-pub struct Communicate<P: PacketPort, D: DmaEngine, W> {
+pub struct Communicate<P: PacketPort, D: DmaEngine, W, L = Unprofiled> {
     port: P,
     policy: Policy,
     flush: FlushPolicy,
@@ -47,6 +48,7 @@ pub struct Communicate<P: PacketPort, D: DmaEngine, W> {
     private: Private,
     columns: ResponseColumns,
     counters: Counters,
+    profile: L,
 }
 
 /// Private memory for one slot.
@@ -61,6 +63,13 @@ impl core::fmt::Debug for Private {
 impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
     /// A core that communicates at `port`. Until a queue pair is [attached](Self::attach), requests are dropped.
     pub fn new(port: P, policy: Policy, flush: FlushPolicy, rate: TickRate) -> Self {
+        Self::with_profile(port, policy, flush, rate, Unprofiled)
+    }
+}
+
+impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L> {
+    /// The same core, with somebody who is told of its stages.
+    pub fn with_profile(port: P, policy: Policy, flush: FlushPolicy, rate: TickRate, profile: L) -> Self {
         Self {
             port,
             policy: policy.bounded(),
@@ -75,7 +84,13 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
             private: Private([0; SLOT_LEN_MAX as usize]),
             columns: ResponseColumns::new(),
             counters: Counters::default(),
+            profile,
         }
+    }
+
+    /// Who is told of its stages.
+    pub fn profile(&mut self) -> &mut L {
+        &mut self.profile
     }
 
     /// The rate of the ticks given to [`turn`](Engine::turn).
@@ -137,7 +152,9 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
             policy: &self.policy,
             counters: &mut self.counters,
             columns: &mut self.columns,
+            profile: &mut self.profile,
         };
+        delivery.profile.enter(Stage::Wait);
         match link.geometry().way {
             ResponseWay::Push => {
                 let _ = link.complete(now, delivery.counters);
@@ -178,6 +195,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
     /// Batches what arrived, as far as there is room; how many frames left the burst.
     fn take_requests(&mut self, now: Tick) -> u32 {
         if self.received.is_empty() {
+            self.profile.enter(Stage::Receive);
             self.port.receive(&mut self.received, &mut self.counters.drops);
             self.counters.add(Counter::FramesReceived, self.received.count() as u64);
         }
@@ -197,13 +215,15 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
     /// # Errors
     /// The frame, when it has to wait for room.
     fn take_request(&mut self, mut frame: P::Frame, now: Tick) -> Result<(), P::Frame> {
+        self.profile.enter(Stage::Parse);
         let reply_room = frame.reply_buf().len();
         let here = match screen(&frame, reply_room, &self.policy).map(|screened| screened.reply_len_max) {
             Ok(reply_len_max) => return self.batch(frame, reply_len_max, now),
             Err(here) => here,
         };
+        self.profile.enter(Stage::Respond);
         match answer_here(&mut frame, here, &self.identity, &self.policy) {
-            Ok(()) => hand_over(frame, &mut self.answered, &mut self.port, &mut self.counters),
+            Ok(()) => hand_over(frame, &mut self.answered, &mut self.port, &mut self.counters, &mut self.profile),
             Err(reason) => self.counters.drops.count(reason),
         }
         Ok(())
@@ -218,7 +238,8 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
             return Err(frame);
         }
         let may_reset = self.policy.may_reset(frame.source().ip());
-        let mut batching = Batching { link, counters: &mut self.counters, may_reset, reply_len_max, now };
+        let profile = &mut self.profile;
+        let mut batching = Batching { link, counters: &mut self.counters, may_reset, reply_len_max, now, profile };
         match self.batcher.add(frame.payload(), &mut batching) {
             Ok(waits_for) => {
                 self.flight.push(frame, waits_for, now);
@@ -237,6 +258,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
 
     /// Sends the open batch when it has waited long enough.
     fn flush_when_due(&mut self, now: Tick) {
+        self.profile.enter(Stage::Post);
         let ticks = self.flush.ticks;
         let Some(link) = self.link.as_mut().filter(|link| link.fault().is_none()) else { return };
         let alone = link.sent() == link.taken();
@@ -246,14 +268,16 @@ impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
     }
 }
 
-impl<P: PacketPort, D: DmaEngine, W: Window> Engine for Communicate<P, D, W> {
+impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Engine for Communicate<P, D, W, L> {
     fn turn(&mut self, now: Tick) -> Turn {
+        self.profile.enter(Stage::Others);
         self.port.begin_turn(now);
         let slots = self.take_responses(now);
-        transmit(&mut self.answered, &mut self.port, &mut self.counters);
+        transmit(&mut self.answered, &mut self.port, &mut self.counters, &mut self.profile);
         let frames = self.take_requests(now);
         self.flush_when_due(now);
-        transmit(&mut self.answered, &mut self.port, &mut self.counters);
+        transmit(&mut self.answered, &mut self.port, &mut self.counters, &mut self.profile);
+        self.profile.enter(Stage::Others);
         if self.working_link().is_none() {
             // What still waited for room in a queue pair that is gone waits for nothing.
             self.batcher.clear();

@@ -3,6 +3,7 @@
 use qp_wire::{Operation, Request, ResultCode, TtlMs};
 
 use super::lookahead::Prepared;
+use super::stage::{Profile, Stage};
 use crate::counters::{Counter, Counters};
 use crate::hash::Key;
 use crate::partition::{Partition, Store};
@@ -23,13 +24,14 @@ pub(super) trait Answer {
 /// What a request came to.
 type Outcome = (ResultCode, Option<usize>);
 
-/// Executes one request and answers it.
+/// Executes one request, with the stage entered, and answers it.
 pub(super) fn execute(
     prepared: &Prepared<'_>,
     store: &mut Store<'_>,
     now: Millis,
     answer: &mut impl Answer,
     counters: &mut Counters,
+    profile: &mut impl Profile,
 ) {
     counters.add(Counter::Requests, 1);
     counters.add(Counter::HashMismatches, u64::from(prepared.hash_mismatch));
@@ -47,6 +49,7 @@ pub(super) fn execute(
         },
     };
     count(result, request.is_ok_and(|request| request.operation.opcode().is_read()), counters);
+    profile.enter(Stage::Respond);
     answer.push(result, value_len);
 }
 

@@ -14,6 +14,7 @@
 use heapless::Vec;
 use qp_wire::{Opcode, RawRequest, ResultCode};
 
+use super::stage::{Profile, Stage};
 use crate::hash::{KEY_LANES, Key, KeyHash, KeyLanes, PartitionId};
 use crate::partition::Store;
 
@@ -71,8 +72,9 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
     }
 
     /// Begins with the first requests.
-    pub(super) fn begin(&mut self, store: &Store<'_>) {
-        while self.next_in < DEPTH && self.take_in(store) {}
+    pub(super) fn begin(&mut self, store: &Store<'_>, profile: &mut impl Profile) {
+        while self.next_in < DEPTH && self.take_in(store, profile) {}
+        profile.enter(Stage::Process);
         for distance in 0..OTHER_DISTANCE {
             self.prefetch_other(distance, store);
         }
@@ -83,15 +85,16 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
 
     /// The next request, or `None` behind the last one.
     #[inline]
-    pub(super) fn next(&mut self, store: &Store<'_>) -> Option<&Prepared<'a>> {
+    pub(super) fn next(&mut self, store: &Store<'_>, profile: &mut impl Profile) -> Option<&Prepared<'a>> {
         let index = self.next_out % CAPACITY;
         if self.next_out == self.next_in {
             return None;
         }
         self.next_out = self.next_out.wrapping_add(1);
         if self.waiting() < DEPTH {
-            self.take_in(store);
+            self.take_in(store, profile);
         }
+        profile.enter(Stage::Process);
         self.prefetch_other(OTHER_DISTANCE - 1, store);
         self.prefetch_item(ITEM_DISTANCE - 1, store);
         // It stays where it is: others come to its place only after a lap.
@@ -99,16 +102,17 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
     }
 
     /// Leaves out the next requests, whose frame cannot be answered.
-    pub(super) fn skip(&mut self, count: usize, store: &Store<'_>) {
+    pub(super) fn skip(&mut self, count: usize, store: &Store<'_>, profile: &mut impl Profile) {
         for _ in 0..count {
-            self.next(store);
+            self.next(store, profile);
         }
     }
 
     /// Takes in as many requests as are hashed together, or what is left of them; whether there was one.
     #[inline]
-    fn take_in(&mut self, store: &Store<'_>) -> bool {
+    fn take_in(&mut self, store: &Store<'_>, profile: &mut impl Profile) -> bool {
         let Some(source) = &mut self.source else { return false };
+        profile.enter(Stage::Parse);
         let mut incoming: Vec<Incoming<'a>, KEY_LANES> = Vec::new();
         incoming.extend(source.by_ref().take(KEY_LANES));
         if incoming.len() < KEY_LANES {
@@ -117,6 +121,7 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
         if incoming.is_empty() {
             return false;
         }
+        profile.enter(Stage::Hash);
         let names: [&[u8]; KEY_LANES] =
             core::array::from_fn(|lane| incoming.get(lane).map_or(&[][..], |incoming| incoming.raw.key));
         let lanes = KeyLanes::new(store.secret(), &names);

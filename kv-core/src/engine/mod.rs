@@ -19,6 +19,7 @@ mod outbound;
 pub mod policy;
 mod process;
 mod serve;
+mod stage;
 
 pub use communicate::{Communicate, FlushPolicy};
 pub use inbound::IdentityBytes;
@@ -26,6 +27,7 @@ pub use link::{Fault, QueuePairEnd};
 pub use policy::{Policy, Prefix, Prefixes};
 pub use process::Process;
 pub use serve::Serve;
+pub use stage::{Profile, Stage, Unprofiled};
 
 use arch::Tick;
 

@@ -2,6 +2,7 @@
 
 use qp_wire::DropReason;
 
+use super::stage::{Profile, Stage};
 use crate::counters::{Counter, Counters};
 use crate::port::{Burst, PacketPort};
 
@@ -11,9 +12,10 @@ pub(super) fn hand_over<P: PacketPort>(
     answered: &mut Burst<P::Frame>,
     port: &mut P,
     counters: &mut Counters,
+    profile: &mut impl Profile,
 ) {
     if answered.room() == 0 {
-        transmit(answered, port, counters);
+        transmit(answered, port, counters, profile);
     }
     if answered.push(frame).is_err() {
         counters.drops.count(DropReason::Transmit);
@@ -21,10 +23,16 @@ pub(super) fn hand_over<P: PacketPort>(
 }
 
 /// Offers answered frames to the wire.
-pub(super) fn transmit<P: PacketPort>(answered: &mut Burst<P::Frame>, port: &mut P, counters: &mut Counters) {
+pub(super) fn transmit<P: PacketPort>(
+    answered: &mut Burst<P::Frame>,
+    port: &mut P,
+    counters: &mut Counters,
+    profile: &mut impl Profile,
+) {
     if answered.is_empty() {
         return;
     }
+    profile.enter(Stage::Transmit);
     let waiting = answered.count();
     let drops_before = counters.drops.total();
     port.transmit(answered, &mut counters.drops);

@@ -24,6 +24,7 @@ use qp_wire::qp::{RUN_HEADER_LEN, RequestRuns, SLOT_HEADER_LEN, put_run_header, 
 use super::execute::execute;
 use super::link::{Fault, Link, QueuePairEnd};
 use super::lookahead::{Incoming, Lookahead};
+use super::stage::{Profile, Stage, Unprofiled};
 use super::{Engine, Turn, Waiting};
 use crate::counters::{Counter, Counters};
 use crate::design::{CORE_COUNT_MAX, QueuePairId, Side};
@@ -33,7 +34,7 @@ use crate::ring::SLOT_LEN_MAX;
 use crate::table::Millis;
 
 /// The processing engine: it executes what arrives in its queue pairs, one slot of each in turn.
-pub struct Process<'m, D: DmaEngine, W> {
+pub struct Process<'m, D: DmaEngine, W, L = Unprofiled> {
     store: Store<'m>,
     rate: TickRate,
     may_reset: bool,
@@ -41,9 +42,10 @@ pub struct Process<'m, D: DmaEngine, W> {
     private: [u8; SLOT_LEN_MAX as usize],
     columns: ResponseColumns,
     counters: Counters,
+    profile: L,
 }
 
-impl<D: DmaEngine, W> core::fmt::Debug for Process<'_, D, W> {
+impl<D: DmaEngine, W, L> core::fmt::Debug for Process<'_, D, W, L> {
     fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         out.debug_struct("Process")
             .field("store", &self.store)
@@ -59,6 +61,13 @@ impl<'m, D: DmaEngine, W: Window> Process<'m, D, W> {
     /// Sources are known to the communication engine only, which lets RESET through for administrators; `may_reset`
     /// says whether there are any.
     pub fn new(store: Store<'m>, rate: TickRate, may_reset: bool) -> Self {
+        Self::with_profile(store, rate, may_reset, Unprofiled)
+    }
+}
+
+impl<'m, D: DmaEngine, W: Window, L: Profile> Process<'m, D, W, L> {
+    /// The same core, with somebody who is told of its stages.
+    pub fn with_profile(store: Store<'m>, rate: TickRate, may_reset: bool, profile: L) -> Self {
         Self {
             store,
             rate,
@@ -67,7 +76,13 @@ impl<'m, D: DmaEngine, W: Window> Process<'m, D, W> {
             private: [0; SLOT_LEN_MAX as usize],
             columns: ResponseColumns::new(),
             counters: Counters::default(),
+            profile,
         }
+    }
+
+    /// Who is told of its stages.
+    pub fn profile(&mut self) -> &mut L {
+        &mut self.profile
     }
 
     /// Begins an epoch of a queue pair. An earlier one of the same queue pair ends.
@@ -100,8 +115,9 @@ impl<'m, D: DmaEngine, W: Window> Process<'m, D, W> {
     }
 }
 
-impl<D: DmaEngine, W: Window> Engine for Process<'_, D, W> {
+impl<D: DmaEngine, W: Window, L: Profile> Engine for Process<'_, D, W, L> {
     fn turn(&mut self, now: Tick) -> Turn {
+        self.profile.enter(Stage::Others);
         let mut work = 0;
         let mut core = Core {
             store: &mut self.store,
@@ -109,12 +125,14 @@ impl<D: DmaEngine, W: Window> Engine for Process<'_, D, W> {
             may_reset: self.may_reset,
             columns: &mut self.columns,
             counters: &mut self.counters,
+            profile: &mut self.profile,
         };
         for link in &mut self.links {
             if link.fault().is_none() && core.serve_one(link, &mut self.private, now) {
                 work += 1;
             }
         }
+        self.profile.enter(Stage::Others);
         Turn { work, waiting: Waiting::Copies }
     }
 
@@ -128,17 +146,19 @@ impl<D: DmaEngine, W: Window> Engine for Process<'_, D, W> {
 }
 
 /// What an execution needs beside the slot.
-struct Core<'c, 'm> {
+struct Core<'c, 'm, L> {
     store: &'c mut Store<'m>,
     now: Millis,
     may_reset: bool,
     columns: &'c mut ResponseColumns,
     counters: &'c mut Counters,
+    profile: &'c mut L,
 }
 
-impl Core<'_, '_> {
+impl<L: Profile> Core<'_, '_, L> {
     /// Takes one slot out of a queue pair and answers it; whether there was one.
     fn serve_one<D: DmaEngine, W: Window>(&mut self, link: &mut Link<D, W>, private: &mut [u8], now: Tick) -> bool {
+        self.profile.enter(Stage::Wait);
         // The host pulls nothing, so no buffer comes back.
         let _ = link.complete(now, self.counters);
         // A slot is only taken out when its answer has a buffer: nothing has to be undone.
@@ -151,11 +171,13 @@ impl Core<'_, '_> {
             // It only brought credits (W-Q-8).
             return true;
         }
+        self.profile.enter(Stage::Parse);
         let Some(len) = request_runs(slot.runs).ok().and_then(|runs| self.answer_runs(runs, buf.as_mut())) else {
             self.counters.add(Counter::SlotsMalformed, 1);
             link.give_up(Fault::Malformed);
             return true;
         };
+        self.profile.enter(Stage::Post);
         link.send(buf, len, self.counters);
         true
     }
@@ -174,14 +196,14 @@ impl Core<'_, '_> {
             may_reset,
         });
         let mut lookahead = Lookahead::new(requests);
-        lookahead.begin(self.store);
+        lookahead.begin(self.store, self.profile);
         let mut len = SLOT_HEADER_LEN;
         for run in runs {
             let body = slot.get_mut(len + RUN_HEADER_LEN..)?.get_mut(..run.response_len_max)?;
             let mut writer = ResponseWriter::new(body, self.columns, run.batch.count())?;
             for _ in 0..run.batch.count() {
-                let prepared = lookahead.next(self.store)?;
-                execute(prepared, self.store, self.now, &mut writer, self.counters);
+                let prepared = lookahead.next(self.store, self.profile)?;
+                execute(prepared, self.store, self.now, &mut writer, self.counters, self.profile);
             }
             let body_len = writer.finish();
             put_run_header(slot.get_mut(len..)?, body_len, 0)?;

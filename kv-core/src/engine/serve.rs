@@ -14,6 +14,7 @@ use super::inbound::{HereOnly, IdentityBytes, Inbound, Requests, Screened, answe
 use super::lookahead::{Incoming, Lookahead};
 use super::outbound::transmit;
 use super::policy::Policy;
+use super::stage::{Profile, Stage, Unprofiled};
 use super::{Engine, Turn, Waiting};
 use crate::counters::{Counter, Counters};
 use crate::partition::Store;
@@ -26,7 +27,7 @@ const REPLIES_LEN: usize = 64 * 1024;
 
 /// Both engines on one core: it answers what arrives at its port from the partitions that it may use.
 #[derive(Debug)]
-pub struct Serve<'m, P: PacketPort> {
+pub struct Serve<'m, P: PacketPort, L = Unprofiled> {
     port: P,
     store: Store<'m>,
     policy: Policy,
@@ -36,6 +37,7 @@ pub struct Serve<'m, P: PacketPort> {
     answered: Burst<P::Frame>,
     replies: Replies,
     counters: Counters,
+    profile: L,
 }
 
 /// Memory for answers, whose requests still occupy their frames.
@@ -54,18 +56,30 @@ impl<'m, P: PacketPort> Serve<'m, P> {
     /// A core that serves `store` at `port`. `rate` is that of the ticks given to [`turn`](Engine::turn); the store's
     /// time starts at tick 0.
     pub fn new(port: P, store: Store<'m>, policy: Policy, rate: TickRate) -> Self {
-        let policy = policy.bounded();
+        Self::with_profile(port, store, policy, rate, Unprofiled)
+    }
+}
+
+impl<'m, P: PacketPort, L: Profile> Serve<'m, P, L> {
+    /// The same core, with somebody who is told of its stages.
+    pub fn with_profile(port: P, store: Store<'m>, policy: Policy, rate: TickRate, profile: L) -> Self {
         Self {
             port,
             store,
-            policy,
+            policy: policy.bounded(),
             identity: IdentityBytes::new(),
             rate,
             received: Burst::new(),
             answered: Burst::new(),
             replies: Replies { bytes: [0; REPLIES_LEN], columns: ResponseColumns::new() },
             counters: Counters::default(),
+            profile,
         }
+    }
+
+    /// Who is told of its stages.
+    pub fn profile(&mut self) -> &mut L {
+        &mut self.profile
     }
 
     /// Says what clients are told of the server: the encoded body of an identity response.
@@ -80,6 +94,7 @@ impl<'m, P: PacketPort> Serve<'m, P> {
 
     /// Answers as many of the received frames as the reply memory surely holds.
     fn answer_some(&mut self, now: Millis) {
+        self.profile.enter(Stage::Parse);
         let mut taken: Vec<P::Frame, BURST_COUNT_MAX> = Vec::new();
         let mut rooms: Vec<usize, BURST_COUNT_MAX> = Vec::new();
         let mut room = REPLIES_LEN;
@@ -97,6 +112,7 @@ impl<'m, P: PacketPort> Serve<'m, P> {
         }
         self.counters.add(Counter::FramesReceived, taken.len() as u64);
         let answers = self.execute_burst(&taken, &rooms, now);
+        self.profile.enter(Stage::Respond);
         let mut start = 0;
         for (mut frame, answer) in taken.into_iter().zip(answers) {
             let sent = match answer {
@@ -123,7 +139,7 @@ impl<'m, P: PacketPort> Serve<'m, P> {
             .map(|(frame, room)| (screen(frame, *room, &self.policy), self.policy.may_reset(frame.source().ip())))
             .collect();
         let mut lookahead = Lookahead::new(InTurn { frames: screened.iter(), of_frame: None });
-        lookahead.begin(&self.store);
+        lookahead.begin(&self.store, &mut self.profile);
         let mut answers = Vec::new();
         let mut rest = &mut self.replies.bytes[..];
         for (screened, _) in &screened {
@@ -133,7 +149,8 @@ impl<'m, P: PacketPort> Serve<'m, P> {
                     let (region, behind) = rest.split_at_mut((*reply_len_max).min(rest.len()));
                     rest = behind;
                     let region_len = region.len();
-                    let mut core = Core { store: &mut self.store, now, counters: &mut self.counters };
+                    let mut core =
+                        Core { store: &mut self.store, now, counters: &mut self.counters, profile: &mut self.profile };
                     let len = core.answer_frame(inbound, &mut lookahead, region, &mut self.replies.columns);
                     Answered::Store { region_len, len: len.unwrap_or_default() }
                 }
@@ -189,13 +206,14 @@ fn reply_with<F: Frame>(frame: &mut F, reply: &[u8]) -> Result<(), DropReason> {
 }
 
 /// What an execution needs beside the requests and the place for their answers.
-struct Core<'c, 'm> {
+struct Core<'c, 'm, L> {
     store: &'c mut Store<'m>,
     now: Millis,
     counters: &'c mut Counters,
+    profile: &'c mut L,
 }
 
-impl Core<'_, '_> {
+impl<L: Profile> Core<'_, '_, L> {
     /// Executes one frame's requests and returns the length of its answer; `None` when the place is too small for any.
     fn answer_frame<'a>(
         &mut self,
@@ -210,24 +228,24 @@ impl Core<'_, '_> {
                 let body = region.get_mut(native::HEADER_LEN..).unwrap_or_default();
                 let Some(mut writer) = ResponseWriter::new(body, columns, batch.count()).filter(|_| encoded.is_some())
                 else {
-                    lookahead.skip(batch.count(), self.store);
+                    lookahead.skip(batch.count(), self.store, self.profile);
                     return None;
                 };
                 for _ in 0..batch.count() {
-                    let prepared = lookahead.next(self.store)?;
-                    execute(prepared, self.store, self.now, &mut writer, self.counters);
+                    let prepared = lookahead.next(self.store, self.profile)?;
+                    execute(prepared, self.store, self.now, &mut writer, self.counters, self.profile);
                 }
                 Some(native::HEADER_LEN + writer.finish())
             }
             Inbound::Mica(frame) => {
                 let Some(mut writer) = mica::ResponseWriter::new(region, frame.response_len_min()) else {
-                    lookahead.skip(frame.count(), self.store);
+                    lookahead.skip(frame.count(), self.store, self.profile);
                     return None;
                 };
                 for request in frame.requests() {
-                    let prepared = lookahead.next(self.store)?;
+                    let prepared = lookahead.next(self.store, self.profile)?;
                     let mut answer = MicaAnswer { writer: &mut writer, head: request.head() };
-                    execute(prepared, self.store, self.now, &mut answer, self.counters);
+                    execute(prepared, self.store, self.now, &mut answer, self.counters, self.profile);
                 }
                 Some(writer.finish())
             }
@@ -266,21 +284,23 @@ impl Answer for MicaAnswer<'_, '_> {
     }
 }
 
-impl<P: PacketPort> Engine for Serve<'_, P> {
+impl<P: PacketPort, L: Profile> Engine for Serve<'_, P, L> {
     fn turn(&mut self, now: Tick) -> Turn {
+        self.profile.enter(Stage::Others);
         self.port.begin_turn(now);
-        transmit(&mut self.answered, &mut self.port, &mut self.counters);
+        transmit(&mut self.answered, &mut self.port, &mut self.counters, &mut self.profile);
         if !self.answered.is_empty() {
             // The wire is full: what arrives meanwhile is shed at the port.
             return Turn { work: 0, waiting: Waiting::Wire };
         }
+        self.profile.enter(Stage::Receive);
         self.port.receive(&mut self.received, &mut self.counters.drops);
         let work = self.received.count() as u32;
         let now = Millis(self.rate.ms(now.0));
         while !self.received.is_empty() {
             self.answer_some(now);
         }
-        transmit(&mut self.answered, &mut self.port, &mut self.counters);
+        transmit(&mut self.answered, &mut self.port, &mut self.counters, &mut self.profile);
         Turn { work, waiting: Waiting::Packets }
     }
 

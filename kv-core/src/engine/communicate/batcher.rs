@@ -15,6 +15,7 @@ use crate::counters::{Counter, Counters};
 use crate::dma::{DmaEngine, Window};
 use crate::engine::inbound::{Decoded, Inbound, as_native, holds_reset, refused};
 use crate::engine::link::Link;
+use crate::engine::stage::{Profile, Stage};
 use crate::hash::KeyHash;
 
 /// Native frames of at most this many requests are gathered. A run of its own costs 12 bytes, gathering the encoding of
@@ -50,7 +51,7 @@ struct Open<B> {
 }
 
 /// What a frame is batched with.
-pub(super) struct Batching<'b, D: DmaEngine, W> {
+pub(super) struct Batching<'b, D: DmaEngine, W, L> {
     pub(super) link: &'b mut Link<D, W>,
     pub(super) counters: &'b mut Counters,
     /// Whether its source is an administrator.
@@ -58,6 +59,7 @@ pub(super) struct Batching<'b, D: DmaEngine, W> {
     /// Longest payload that its source may get; enough for each request's result.
     pub(super) reply_len_max: usize,
     pub(super) now: Tick,
+    pub(super) profile: &'b mut L,
 }
 
 /// Why a frame was not added to a slot.
@@ -112,23 +114,24 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
     ///
     /// # Errors
     /// [`NoRoom`], and nothing was added.
-    pub(super) fn add<D: DmaEngine<Buf = B>, W: Window>(
+    pub(super) fn add<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
         &mut self,
         payload: &[u8],
-        batching: &mut Batching<'_, D, W>,
+        batching: &mut Batching<'_, D, W, L>,
     ) -> Result<WaitsFor, NoRoom> {
         let Decoded::Requests(inbound) = Decoded::of(payload) else { return Err(NoRoom::Ever) };
+        batching.profile.enter(Stage::Post);
         match inbound {
             Inbound::Native { header, batch } => self.add_native(&batch, header, batching),
             Inbound::Mica(frame) => self.add_mica(frame, payload.len(), batching),
         }
     }
 
-    fn add_native<D: DmaEngine<Buf = B>, W: Window>(
+    fn add_native<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
         &mut self,
         batch: &RequestBatch<'_>,
         header: FrameHeader,
-        batching: &mut Batching<'_, D, W>,
+        batching: &mut Batching<'_, D, W, L>,
     ) -> Result<WaitsFor, NoRoom> {
         let count = batch.count();
         let slot_room = batching.link.geometry().response.slot_len() - SLOT_HEADER_LEN - RUN_HEADER_LEN;
@@ -169,20 +172,22 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
         Ok(WaitsFor::Native { header, count, is_gathered: false })
     }
 
-    fn add_mica<D: DmaEngine<Buf = B>, W: Window>(
+    fn add_mica<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
         &mut self,
         frame: mica::RequestFrame<'_>,
         payload_len: usize,
-        batching: &mut Batching<'_, D, W>,
+        batching: &mut Batching<'_, D, W, L>,
     ) -> Result<WaitsFor, NoRoom> {
         let count = frame.count();
         // The columns of an answer take at most 3 bytes a request, and the values less than the frame with its headers.
         // The columns of a request take fewer bytes than MICA2's header.
         self.make_room_in_run(payload_len, 3 * count + batching.reply_len_max, count, batching)?;
         for request in frame.requests() {
+            batching.profile.enter(Stage::Hash);
             let raw = as_native(&request);
             let mismatch = !raw.key.is_empty() && KeyHash::of(raw.key).0 != request.key_hash;
             batching.counters.add(Counter::HashMismatches, u64::from(mismatch));
+            batching.profile.enter(Stage::Post);
             self.gather(&if mismatch || is_reset(&raw) && !batching.may_reset { refused(raw) } else { raw });
         }
         Ok(WaitsFor::Mica { count })
@@ -196,12 +201,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
 
     /// Sees to it that the gathered run takes `count` more requests of at most `len_max` bytes with answers of at most
     /// `response_len`.
-    fn make_room_in_run<D: DmaEngine<Buf = B>, W: Window>(
+    fn make_room_in_run<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
         &mut self,
         len_max: usize,
         response_len: usize,
         count: usize,
-        batching: &mut Batching<'_, D, W>,
+        batching: &mut Batching<'_, D, W, L>,
     ) -> Result<(), NoRoom> {
         let need = Need { len: RUN_OVERHEAD + len_max, response_len: RUN_OVERHEAD + response_len, count };
         self.make_room(need, batching)?;
@@ -221,10 +226,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
     }
 
     /// Sees to it that a slot is open with room for `need`.
-    fn make_room<D: DmaEngine<Buf = B>, W: Window>(
+    fn make_room<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
         &mut self,
         need: Need,
-        batching: &mut Batching<'_, D, W>,
+        batching: &mut Batching<'_, D, W, L>,
     ) -> Result<(), NoRoom> {
         let Batching { link, counters, now, .. } = batching;
         let slot_len = link.geometry().request.slot_len();

@@ -14,6 +14,7 @@ use crate::counters::{Counter, Counters};
 use crate::engine::inbound::{mica_result, write_reply};
 use crate::engine::outbound::hand_over;
 use crate::engine::policy::Policy;
+use crate::engine::stage::{Profile, Stage};
 use crate::port::{Burst, Frame, PacketPort};
 
 /// Most frames that wait for answers from one queue pair.
@@ -72,19 +73,21 @@ impl<F> Flight<F> {
 }
 
 /// What a delivery touches.
-pub(super) struct Delivery<'e, P: PacketPort> {
+pub(super) struct Delivery<'e, P: PacketPort, L> {
     pub(super) flight: &'e mut Flight<P::Frame>,
     pub(super) answered: &'e mut Burst<P::Frame>,
     pub(super) port: &'e mut P,
     pub(super) policy: &'e Policy,
     pub(super) counters: &'e mut Counters,
     pub(super) columns: &'e mut ResponseColumns,
+    pub(super) profile: &'e mut L,
 }
 
-impl<P: PacketPort> Delivery<'_, P> {
+impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
     /// Answers the frames that a response slot is for. `None` when the answers are not those to what was asked; frames
     /// answered until then are answered.
     pub(super) fn deliver(&mut self, slot: &[u8], now: Tick) -> Option<()> {
+        self.profile.enter(Stage::Respond);
         for batch in response_runs(slot).ok()? {
             match self.flight.frames.front()?.1 {
                 WaitsFor::Native { header, count, is_gathered: false } => self.deliver_run(batch, header, count)?,
@@ -92,6 +95,7 @@ impl<P: PacketPort> Delivery<'_, P> {
             }
         }
         self.flight.since = now;
+        self.profile.enter(Stage::Wait);
         Some(())
     }
 
@@ -137,7 +141,7 @@ impl<P: PacketPort> Delivery<'_, P> {
             return None;
         };
         frame.set_reply(len);
-        hand_over(frame, self.answered, self.port, self.counters);
+        hand_over(frame, self.answered, self.port, self.counters, self.profile);
         Some(())
     }
 
