@@ -42,7 +42,7 @@ expect() {
     shift
     dpkg-deb --info "$deb" >"$scratch/info"
     dpkg-deb --contents "$deb" >"$scratch/contents"
-    for file in "$@" "./usr/share/doc/$name/"{copyright,changelog.gz,changelog.Debian.gz,crates.gz}; do
+    for file in "$@" "./usr/share/doc/$name/"{copyright,changelog.gz,changelog.Debian.gz,crates.gz,licences.gz}; do
         grep -q " $file\$" "$scratch/contents" || fail "${deb##*/} has no $file"
     done
     if awk '{ print $2 }' "$scratch/contents" | grep -qvx root/root; then

@@ -16,9 +16,9 @@ out=${1:-$target_dir/package}
 maintainer="The DPU-KV authors <dpu-kv@localhost>"
 programs=(dpukv dpukv-host dpukv-dpu)
 
-for tool in dpkg-deb dpkg readelf strip; do
+for tool in dpkg-deb dpkg readelf strip python3; do
     if ! command -v "$tool" >/dev/null; then
-        echo "package: $tool is missing; run: sudo apt-get install dpkg binutils" >&2
+        echo "package: $tool is missing; run: sudo apt-get install dpkg binutils python3" >&2
         exit 1
     fi
 done
@@ -68,7 +68,8 @@ Files: *
 Copyright: 2026 The DPU-KV authors
 License: Expat or Apache-2.0
  On Debian systems, the text of Apache-2.0 is in /usr/share/common-licenses/Apache-2.0. The programs contain the Rust
- crates that crates.gz beside this file lists with their licences.
+ crates that crates.gz beside this file lists with their licences; licences.gz has the texts. They also contain Rust's
+ standard library (Expat or Apache-2.0).
 
 License: Expat
 $(sed 's/^$/./; s/^/ /' LICENSE-MIT)
@@ -83,8 +84,8 @@ documents() {
     local doc=$1/usr/share/doc/$2
     mkdir -p "$doc"
     copyright >"$doc/copyright"
-    cargo tree --locked --edges normal --prefix none --format '{p}: {l}' -p dpukv -p shell-host -p shell-dpu |
-        sed "s/ (\*)$//; /^$/d; \|($PWD/|d" | sort -u | gzip -9n >"$doc/crates.gz"
+    gzip -9nc "$work/crates" >"$doc/crates.gz"
+    gzip -9nc "$work/licences" >"$doc/licences.gz"
     gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
     gzip -9n >"$doc/changelog.Debian.gz" <<TEXT
 $2 ($version) unstable; urgency=medium
@@ -176,9 +177,17 @@ Priority: optional"
     dpkg-deb --root-owner-group -Zxz --build "$tree" "$out/${name}_${version}_$arch.deb"
 }
 
+# The crates of others that are linked in: `name vVERSION: licence` each. Both architectures have the same.
+foreign_crates() {
+    cargo tree --locked --edges normal --prefix none --format '{p}: {l}' -p dpukv -p shell-host -p shell-dpu |
+        sed "s/ (\*)$//; /^$/d; \|($PWD/|d; s/ (proc-macro)//" | sort -u
+}
+
 native=$(dpkg --print-architecture)
 cargo build --locked --release -p dpukv -p shell-host -p shell-dpu
 "$target_dir/release/dpukv" manual "$work/manual"
+foreign_crates >"$work/crates"
+tr -d : <"$work/crates" | python3 package/licences.py >"$work/licences"
 for name in "${programs[@]}"; do
     package "$name" "$native" "$target_dir/release" strip
 done
