@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "the functions of a C library")]
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{CStr, c_char, c_void};
 
 use doca_stand_in::exports::{DEVICES, device_index, new_list, ok_unless};
 use doca_stand_in::{Context, Ended, Inventory, Map, Refused, World, exports, give, give_result, with_world};
@@ -53,6 +53,15 @@ fn progressed(world: &mut World, pe: *const Pe) -> Vec<Call> {
 fn change(context: &mut Context, ctx: *mut Ctx, after: u32) -> Option<Call> {
     let before = std::mem::replace(&mut context.state, after);
     context.changed.map(|callback| Call::Changed(callback, context.data, ctx, before, after))
+}
+
+/// What it says of its release.
+const VERSION: &CStr = c"2.9.9999-stand-in";
+
+/// `doca_version_runtime`, which is experimental and not among those that are needed.
+#[unsafe(no_mangle)]
+pub extern "C" fn doca_version_runtime() -> *const c_char {
+    VERSION.as_ptr()
 }
 
 exports! { PeFunctions:

@@ -1,8 +1,9 @@
 //! Where the libraries are, and what they offer.
 
 use std::env;
-use std::ffi::{CStr, OsString, c_void};
+use std::ffi::{CStr, OsStr, OsString, c_char, c_void};
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
@@ -35,6 +36,7 @@ pub struct Api {
     /// What only the present one has.
     pub generation: Generation,
     origin: String,
+    version: Option<String>,
 }
 
 /// Why there is no interface.
@@ -89,9 +91,11 @@ impl Api {
             // SAFETY: as above.
             Generation::Workq(unsafe { WorkqFunctions::find(find) }?)
         };
+        // SAFETY: as above.
+        let version = unsafe { version(&common, &generation) };
         // Their functions are called until the process ends, and their destructors with it.
         std::mem::forget((common, dma));
-        Ok(Self { shared, generation, origin })
+        Ok(Self { shared, generation, origin, version })
     }
 
     /// The interface of the libraries that the program is linked with.
@@ -101,7 +105,7 @@ impl Api {
         let generation = Generation::Workq(WorkqFunctions::linked());
         #[cfg(doca_generation = "2")]
         let generation = Generation::Pe(PeFunctions::linked());
-        Self { shared: SharedFunctions::linked(), generation, origin: "linked".to_owned() }
+        Self { shared: SharedFunctions::linked(), generation, origin: "linked".to_owned(), version: None }
     }
 
     /// 1 or 2.
@@ -112,9 +116,14 @@ impl Api {
         }
     }
 
-    /// The file that `libdoca_common` was loaded from, as it was named to the loader.
+    /// The file that `libdoca_common` was loaded from; its name ends with its version.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The release, as the library tells it; generation 1 does not.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 }
 
@@ -157,7 +166,7 @@ unsafe fn open(name: &'static str, places: &[Place]) -> Result<(Library, String)
             let file = place.file(&format!("{name}{suffix}"));
             // SAFETY: the caller vouches for it. What it has is visible to the libraries that are loaded after it.
             match unsafe { Library::open(Some(&file), RTLD_NOW | RTLD_GLOBAL) } {
-                Ok(library) => return Ok((library, file.to_string_lossy().into_owned())),
+                Ok(library) => return Ok((library, file_behind(name, &file))),
                 // A file that is there and does not load says more than one that is not.
                 Err(error) if cause.is_empty() || Path::new(&file).exists() => cause = error.to_string(),
                 Err(_) => {}
@@ -166,6 +175,42 @@ unsafe fn open(name: &'static str, places: &[Place]) -> Result<(Library, String)
     }
     let places = places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     Err(LoadError::Library { library: name, places, cause })
+}
+
+/// The file behind a name that was given to the loader: what links lead to, or what is mapped where the system has chosen.
+fn file_behind(name: &str, told: &OsStr) -> String {
+    let path = Path::new(told);
+    let file = if path.is_absolute() {
+        fs::canonicalize(path).ok()
+    } else {
+        fs::read_to_string("/proc/self/maps").ok().and_then(|maps| mapped(&maps, name))
+    };
+    file.unwrap_or_else(|| path.to_owned()).to_string_lossy().into_owned()
+}
+
+/// The first file of a table of mappings whose name begins like this.
+fn mapped(maps: &str, name: &str) -> Option<PathBuf> {
+    let paths = maps.lines().filter_map(|line| line.find('/').map(|begin| Path::new(&line[begin..])));
+    let mut named = paths.filter(|path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)));
+    named.next().map(Path::to_owned)
+}
+
+/// What the library says of its release. The function is an experimental one, of generation 2.
+///
+/// # Safety
+/// The library is DOCA's, or behaves as it does.
+unsafe fn version(library: &Library, generation: &Generation) -> Option<String> {
+    type Runtime = unsafe extern "C" fn() -> *const c_char;
+    let Generation::Pe(_) = generation else { return None };
+    // SAFETY: the function of this name has this signature in this generation.
+    let runtime = unsafe { library.get::<Runtime>(b"doca_version_runtime\0") }.ok()?;
+    // SAFETY: it takes nothing.
+    let text = unsafe { runtime() };
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: it is a C string, and the library's for as long as the process lives.
+    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
 }
 
 fn address(library: &Library, symbol: &CStr) -> Option<*mut c_void> {
@@ -184,6 +229,15 @@ mod tests {
         let error = unsafe { Api::load(Some(Path::new("/nowhere"))) }.expect_err("nothing is there").to_string();
         assert!(error.starts_with("libdoca_common cannot be loaded from /nowhere: "), "{error}");
         assert!(error.contains("/nowhere/libdoca_common.so"), "{error}");
+    }
+
+    #[test]
+    fn the_file_that_the_system_has_chosen_is_the_one_that_is_mapped() {
+        let maps = "55d0-55d1 r-xp 00000000 08:01 7   /usr/bin/dpukv\n\
+                    7f00-7f01 r--p 00000000 08:01 9   /opt/doca/lib/libdoca_common.so.2.9.0\n\
+                    7f02-7f03 rw-p 00000000 00:00 0\n";
+        assert_eq!(mapped(maps, "libdoca_common"), Some("/opt/doca/lib/libdoca_common.so.2.9.0".into()));
+        assert_eq!(mapped(maps, "libdoca_dma"), None);
     }
 
     #[test]

@@ -180,6 +180,8 @@ pub struct Installed {
     pub generation: u8,
     /// The file that it was loaded from.
     pub origin: String,
+    /// Its release, if it tells.
+    pub version: Option<String>,
     /// The addresses of its devices, and what each can.
     pub devices: Vec<(String, Limits)>,
 }
@@ -196,7 +198,8 @@ impl Installed {
             Ok(found.iter().map(|found| (found.address.to_string(), limits(&library, found.info))).collect())
         })?;
         let api = library.api();
-        Ok(Self { generation: api.generation_number(), origin: api.origin().to_owned(), devices })
+        let (origin, version) = (api.origin().to_owned(), api.version().map(str::to_owned));
+        Ok(Self { generation: api.generation_number(), origin, version, devices })
     }
 }
 
