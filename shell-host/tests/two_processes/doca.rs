@@ -1,6 +1,7 @@
 //! Both sides as processes with `dma.kind = "doca"`: through the loader and the bindings that hardware would use, into
 //! libraries that stand in for DOCA's.
 
+use std::path::Path;
 use std::time::Instant;
 
 use kv_core::counters::Counter;
@@ -21,12 +22,27 @@ const WEATHER: &str = "seed=11,tear=600,late=400,early=300,repeat=20,fail=10,ful
 /// The same, and what ends epochs.
 const STORM: &str = "seed=12,tear=600,late=400,early=300,repeat=30,fail=20,full=100,death=6,descriptor=200,refuse=20";
 
-fn section(generation: &str) -> String {
-    format!("[dma]\nkind = \"doca\"\ndevice = \"{DEVICE}\"\nlibrary = \"{}\"\n", directory(generation).display())
+/// In the environment, if the host or the DPU is another CPU's program: where the libraries for it are, in a directory
+/// for each generation.
+const LIBRARIES: [&str; 2] = ["DPUKV_TEST_HOST_LIBRARIES", "DPUKV_TEST_DPU_LIBRARIES"];
+
+/// What each side is told of its copies, the host first.
+fn sections(generation: &str) -> [String; 2] {
+    LIBRARIES.map(|variable| {
+        let of_program = std::env::var_os(variable).map(|path| Path::new(&path).join(generation));
+        let directory = of_program.unwrap_or_else(|| directory(generation));
+        format!("[dma]\nkind = \"doca\"\ndevice = \"{DEVICE}\"\nlibrary = \"{}\"\n", directory.display())
+    })
+}
+
+fn host_section(generation: &str) -> String {
+    let [host, _] = sections(generation);
+    host
 }
 
 fn setup(design: Design, generation: &str, more: &str) -> Setup {
-    Setup::new(design, &format!("[table]\nmemory = \"8MiB\"\n{}{more}", section(generation)))
+    let [host_only, dpu_only] = sections(generation);
+    Setup { host_only, dpu_only, ..Setup::new(design, &format!("[table]\nmemory = \"8MiB\"\n{more}")) }
 }
 
 fn start(setup: Setup, faults: &str) -> Server {
@@ -39,11 +55,21 @@ fn answers_in(design: Design, more: &str) {
     for generation in GENERATIONS {
         let server = start(setup(design, generation, more), "");
         answers_all(&server);
-        if design != Design::Shrd {
+        if matches!(design, Design::Lat | Design::Sav | Design::Dual) {
             server.dpu.wait_for_count(Counter::DeviceCopies, 1);
         }
         server.ends(&format!("{design:?} {generation}"));
     }
+}
+
+#[test]
+fn cpu_only_answers() {
+    answers_in(Design::CpuOnly, "");
+}
+
+#[test]
+fn dpu_only_answers() {
+    answers_in(Design::DpuOnly, "");
 }
 
 #[test]
@@ -148,7 +174,7 @@ fn without_libraries_or_a_device_there_is_one_line_that_says_so() {
     let said = with(&format!("[dma]\nkind = \"doca\"\ndevice = \"{DEVICE}\"\nlibrary = \"/nowhere\"\n"));
     assert!(said.contains("DOCA is not there: libdoca_common cannot be loaded from /nowhere"), "{said}");
     for generation in GENERATIONS {
-        let said = with(&section(generation).replace(DEVICE, "0000:07:00.0"));
+        let said = with(&host_section(generation).replace(DEVICE, "0000:07:00.0"));
         assert!(said.contains("dma.device = \"0000:07:00.0\": no such device; DOCA has 0000:03:00.0"), "{said}");
     }
 }
@@ -157,7 +183,7 @@ fn without_libraries_or_a_device_there_is_one_line_that_says_so() {
 fn sides_that_copy_by_different_means_name_the_key() {
     let setup = Setup::small(Design::Lat);
     let _dpu = Side::dpu(&setup.dpu());
-    let (code, said) = run_host(&format!("{}{}", setup.host().replace("\"error\"", "\"off\""), section("pe")));
+    let (code, said) = run_host(&format!("{}{}", setup.host().replace("\"error\"", "\"off\""), host_section("pe")));
     assert_eq!((code, said.lines().count()), (Some(4), 1), "{said}");
     assert!(said.contains("dma.kind differs: doca on this side, shared-memory on the other one"), "{said}");
 }

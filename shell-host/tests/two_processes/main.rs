@@ -34,6 +34,9 @@ struct Server {
 struct Setup {
     /// The sections that both sides have in common.
     common: String,
+    /// What only one of them has.
+    host_only: String,
+    dpu_only: String,
     control: SocketAddr,
     base_port: u16,
 }
@@ -45,7 +48,8 @@ impl Setup {
             "[plan]\ndesign = \"{}\"\n[log]\nlevel = \"error\"\n[network]\nbase_port = {base_port}\n{more}",
             design.name()
         );
-        Self { common, control: free_control_address(), base_port }
+        let (host_only, dpu_only) = (String::new(), String::new());
+        Self { common, host_only, dpu_only, control: free_control_address(), base_port }
     }
 
     fn small(design: Design) -> Self {
@@ -53,11 +57,11 @@ impl Setup {
     }
 
     fn host(&self) -> String {
-        format!("{}[control]\nconnect = \"{}\"\nretry_ms = 20\n", self.common, self.control)
+        format!("{}{}[control]\nconnect = \"{}\"\nretry_ms = 20\n", self.common, self.host_only, self.control)
     }
 
     fn dpu(&self) -> String {
-        format!("{}[control]\nlisten = \"{}\"\n", self.common, self.control)
+        format!("{}{}[control]\nlisten = \"{}\"\n", self.common, self.dpu_only, self.control)
     }
 
     fn start(self) -> Server {

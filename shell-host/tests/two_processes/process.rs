@@ -1,7 +1,8 @@
 //! The two sides as processes of their own.
 //!
 //! The host is this crate's program. The DPU's program belongs to another crate, whose binary is not at hand here, so
-//! its library runs in a second process of this very test.
+//! its library runs in a second process of this very test. The environment can name other programs for both: those of
+//! another CPU, with what emulates it.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,6 +20,9 @@ use shell_io::announce::Ready;
 use shell_io::counters_file::{CountersReader, CountersSnapshot};
 
 use crate::client::PATIENCE;
+
+/// In the environment, if the host or the DPU is another program: its command line, in words.
+const PROGRAMS: [&str; 2] = ["DPUKV_TEST_HOST", "DPUKV_TEST_DPU"];
 
 /// Tells the DPU's process what to read.
 const DPU_CONFIG: &str = "DPUKV_TEST_DPU_CONFIG";
@@ -54,10 +58,8 @@ impl Side {
 
     /// The DPU with these environment variables.
     pub(crate) fn dpu_in(config: &str, variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("this test"));
-        command.args(["--exact", DPU_TEST, "--ignored", "--nocapture"]).env(DPU_CONFIG, config);
-        command.envs(variables.iter().copied());
-        let child = command.stdout(Stdio::piped()).spawn().expect("this test again");
+        let mut command = dpu_command(config);
+        let child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).spawn().expect("the DPU's program");
         Self::when_ready(child).expect("a DPU that does not end before it is ready")
     }
 
@@ -158,13 +160,37 @@ fn socket_inode(target: &Path) -> Option<String> {
 
 /// The host's program with this configuration, for those who want its exit code.
 pub(crate) fn host_command(config: &str) -> Command {
+    let [variable, _] = PROGRAMS;
+    let mut command = named_program(variable).unwrap_or_else(|| Command::new(env!("CARGO_BIN_EXE_dpukv-host")));
+    command.arg("--config").arg(config_file(config));
+    command
+}
+
+fn dpu_command(config: &str) -> Command {
+    let [_, variable] = PROGRAMS;
+    if let Some(mut command) = named_program(variable) {
+        command.arg("--config").arg(config_file(config));
+        return command;
+    }
+    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    command.args(["--exact", DPU_TEST, "--ignored", "--nocapture"]).env(DPU_CONFIG, config);
+    command
+}
+
+fn named_program(variable: &str) -> Option<Command> {
+    let line = std::env::var(variable).ok()?;
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(words.next()?);
+    command.args(words);
+    Some(command)
+}
+
+fn config_file(config: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("{}-{}.toml", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::write(&path, config).expect("a file");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dpukv-host"));
-    command.arg("--config").arg(path);
-    command
+    path
 }
 
 /// Runs the host's program to its end: its exit code and what it says.
