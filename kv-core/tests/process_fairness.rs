@@ -231,6 +231,17 @@ fn each_queue_pair_waits_for_one_slot_of_each_other_at_most() {
 }
 
 #[test]
+fn few_queue_pairs_give_as_many_slots_in_a_turn_as_many() {
+    let memory = table_memory();
+    for (count, slots_of_each) in [(1, 4), (2, 2), (3, 1), (4, 1)] {
+        let mut scene = Scene::new(&memory, &vec![Copies::End; count.into()]);
+        let ids: Vec<_> = (0..count).map(QueuePairId).collect();
+        scene.ask_and_turn(&ids);
+        assert!(ids.iter().all(|id| scene.answered(*id) == slots_of_each), "{count} queue pairs");
+    }
+}
+
+#[test]
 fn a_queue_pair_whose_copies_never_end_makes_nobody_wait() {
     let memory = table_memory();
     let mut scene = Scene::new(&memory, &[Copies::End, Copies::NeverEnd, Copies::End]);

@@ -140,7 +140,12 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
 
     /// A buffer for the next slot, if a copy could be started with it now.
     pub(super) fn alloc(&mut self) -> Option<D::Buf> {
-        if self.can_copy() { self.end.engine.alloc() } else { None }
+        self.alloc_beside(0)
+    }
+
+    /// A buffer for a slot, if a copy could be started with it after those of `held` others.
+    pub(super) fn alloc_beside(&mut self, held: usize) -> Option<D::Buf> {
+        if self.end.engine.room() > held { self.end.engine.alloc() } else { None }
     }
 
     /// Seals the first `len` bytes of a buffer and starts its copy.
