@@ -90,6 +90,7 @@ impl Scenario {
                 mode: Mode::Store,
                 torn_ns: MS,
                 stall_ns: 20 * MS,
+                epochs_rise: true,
             },
             clients: vec![client(1), client(2)],
             operation_count: 2_000,
@@ -228,6 +229,7 @@ fn draw_server(random: &mut Random, frames: &FrameSizes) -> ServerConfig {
         mode: Mode::Store,
         torn_ns: random.within(MS..=5 * MS),
         stall_ns: random.within(2 * MS..=10 * MS),
+        epochs_rise: true,
     }
 }
 

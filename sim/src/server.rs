@@ -55,6 +55,9 @@ pub struct ServerConfig {
     pub torn_ns: u64,
     /// How long batches may stay unanswered, in nanoseconds.
     pub stall_ns: u64,
+    /// Whether each epoch's number is above the one before, as the control channel has it. A test that plants a mistake
+    /// says no.
+    pub epochs_rise: bool,
 }
 
 /// The memory of a server's tables. It belongs to nobody who can die.
@@ -360,7 +363,9 @@ impl<'m, P: ServerPort> Server<'m, P> {
         ring::clear(dpu_window.words());
         self.epoch += 1;
         let mut at = || Some(self.physics.now().after(self.random.within(0..=NOTICE_NS_MAX)));
-        self.pairs[usize::from(id.0)] = Pair::Rising { epoch: self.epoch, host_at: at(), dpu_at: at() };
+        let (host_at, dpu_at) = (at(), at());
+        let epoch = if self.config.epochs_rise { self.epoch } else { 1 };
+        self.pairs[usize::from(id.0)] = Pair::Rising { epoch, host_at, dpu_at };
     }
 
     fn attach(&mut self, id: QueuePairId, side: Side, epoch: u32, world: &mut World<Node<'m, P>>) {
