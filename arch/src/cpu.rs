@@ -9,6 +9,7 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::clock::Tick;
 use crate::imp::native;
 
 /// What [`learn_from_hwcap`] was told; no bit is set before.
@@ -23,6 +24,8 @@ pub struct CpuFeatures {
     pub crc: bool,
     /// The atomic instructions of Armv8.1, which a Cortex-A72 lacks. Reported only: nothing here depends on them.
     pub lse: bool,
+    /// WAITPKG of x86-64: TPAUSE, with which [`pause_until`] waits.
+    pub waitpkg: bool,
     /// The counter behind [`crate::now`] keeps its rate whatever the core's frequency and sleep state are.
     pub steady_counter: bool,
 }
@@ -59,6 +62,20 @@ pub unsafe fn learn_from_hwcap(hwcap: usize) {
 #[allow(dead_code, reason = "only CPUs that cannot be asked read it")]
 pub(crate) fn hwcap() -> usize {
     HWCAP.load(Ordering::Relaxed)
+}
+
+/// Lets the CPU rest until about `deadline`, and no longer: it may come back at once, and nothing has to wake it.
+///
+/// `deadline` is a reading of [`crate::now`] that is still to come. For a loop that has looked in vain for a while and looks
+/// again at short intervals. An x86-64 CPU with WAITPKG stops in the lighter of its two states (TPAUSE, C0.1); any other gets a
+/// [`spin_hint`].
+///
+/// What watches memory is not used: UMWAIT, and WFE with an exclusive monitor on AArch64, watch one cache line, while a core of
+/// ours waits for one of several queue pairs, a socket, a device or an order. WFE without a monitor waits for Linux's event
+/// stream, every 100 us, and WFET, which has a deadline (Armv8.7), is in no BlueField up to the third.
+#[inline]
+pub fn pause_until(deadline: Tick) {
+    native::pause_until(deadline);
 }
 
 /// Says to the CPU that this is a loop which waits for another core: PAUSE on x86-64, YIELD on AArch64.

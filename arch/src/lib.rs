@@ -42,7 +42,7 @@ mod siphash;
 pub use barrier::{dma_read_barrier, dma_write_barrier};
 pub use cache_line::{CACHE_LINE_LEN, CACHE_PADDING_LEN, CachePadded, prefetch_read, prefetch_write};
 pub use clock::{RateMeasurement, Tick, TickRate, now, rate_from_cpu};
-pub use cpu::{CpuFeatures, cpu_features, learn_from_hwcap, spin_hint};
+pub use cpu::{CpuFeatures, cpu_features, learn_from_hwcap, pause_until, spin_hint};
 pub use crc32c::{crc32c, crc32c_words};
 pub use imp::portable;
 pub use siphash::{SIPHASH_LANES, SipHashBlock, siphash13_lanes};

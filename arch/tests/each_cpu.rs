@@ -199,6 +199,16 @@ macro_rules! each_cpu {
             }
 
             #[test]
+            fn a_pause_ends_whatever_its_deadline_is() {
+                let (before, began) = (cpu::now(), Instant::now());
+                for ticks in [0, 1, 1_000] {
+                    cpu::pause_until(arch::Tick(cpu::now().0.wrapping_add(ticks)));
+                }
+                cpu::pause_until(before);
+                assert!(began.elapsed().as_secs() < 10);
+            }
+
+            #[test]
             fn what_was_written_before_a_flag_is_there_when_the_flag_is_seen() {
                 const ROUNDS: u64 = 1_000;
                 let (data, flag, taken) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
@@ -225,7 +235,7 @@ macro_rules! each_cpu {
                 learn_from_kernel();
                 let features = cpu::cpu_features();
                 assert_eq!(cpu::cpu_features(), features);
-                assert!(!(features.sse42 && (features.crc || features.lse)), "{features:?}");
+                assert!(!((features.sse42 || features.waitpkg) && (features.crc || features.lse)), "{features:?}");
                 assert_eq!(features.has_crc32c_instructions(), features.sse42 || features.crc);
             }
         }

@@ -55,6 +55,11 @@ pub(crate) fn spin_hint() {
 }
 
 #[inline]
+pub(crate) fn pause_until(_deadline: Tick) {
+    spin_hint();
+}
+
+#[inline]
 pub(crate) fn prefetch_read<T>(line: &T) {
     let address = core::ptr::from_ref(line).addr();
     // SAFETY: PRFM changes neither registers nor memory, and it faults on no address.

@@ -38,6 +38,12 @@ pub fn spin_hint() {
     core::hint::spin_loop();
 }
 
+/// The twin of [`crate::pause_until`]: comes back at once.
+#[inline]
+pub fn pause_until(_deadline: Tick) {
+    spin_hint();
+}
+
 /// The twin of [`crate::prefetch_read`]: does nothing, which is a valid way to take a hint.
 #[inline]
 pub fn prefetch_read<T>(_line: &T) {}
