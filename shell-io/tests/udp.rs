@@ -295,6 +295,20 @@ fn ipv6_works_and_shows_ipv4_clients_under_their_own_address() {
 }
 
 #[test]
+fn a_port_that_has_the_network_card_polled_works_or_says_what_it_lacks() {
+    let mut port = open(4);
+    if let Err(error) = port.poll_device(50) {
+        let text = error.to_string();
+        assert!(text.contains("port.busy_poll_us = 50") && text.contains("net.core.busy_read"), "{text}");
+    }
+    let client = client();
+    client.send_to(b"ping", port.local_addr()).expect("a datagram");
+    echo(&mut port, 1);
+    assert_eq!(client.recv(&mut [0; 9]).expect("an echo"), 4);
+    port.poll_device(0).expect("less is always allowed");
+}
+
+#[test]
 fn a_port_that_cannot_be_opened_says_where_and_why() {
     let open = |bind: SocketAddr, buffers, reply_len_max| UdpPort::open(UdpConfig { bind, buffers, reply_len_max });
     let taken = client();

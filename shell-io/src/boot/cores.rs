@@ -45,6 +45,7 @@ pub(super) struct Shared<'a> {
     pub(super) policy: Policy,
     pub(super) flush: FlushPolicy,
     pub(super) buffers: usize,
+    pub(super) busy_poll_us: u16,
     pub(super) geometry: QueuePairGeometry,
     pub(super) dma: DmaKind,
     /// Milliseconds after which a slot that is not whole or a batch without answer ends an epoch.
@@ -55,7 +56,14 @@ pub(super) struct Shared<'a> {
 impl Shared<'_> {
     fn open_socket(&self, core: CoreId, bind: SocketAddr) -> Result<UdpPort, RunError> {
         let config = UdpConfig { bind, buffers: self.buffers, reply_len_max: self.policy.reply_len_max };
-        UdpPort::open(config).map_err(|cause| RunError::Port { core, cause })
+        let open = || {
+            let port = UdpPort::open(config)?;
+            if self.busy_poll_us > 0 {
+                port.poll_device(self.busy_poll_us)?;
+            }
+            Ok(port)
+        };
+        open().map_err(|cause| RunError::Port { core, cause })
     }
 }
 

@@ -132,6 +132,7 @@ pub fn run<C: Boot>(config: &Config<C>, stop: &Arc<AtomicBool>, on_ready: impl F
         dma: config.dma.kind,
         patience_ms: config.control.timing().dead_after_ms,
         stop,
+        busy_poll_us: config.port.busy_poll_us.get(),
     };
     let server = Server { config, plan, birth, shared, places, regions, mailboxes, counters, publisher };
     server.serve(stores, way, bridge, stop, on_ready)

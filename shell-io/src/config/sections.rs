@@ -267,6 +267,8 @@ pub enum PortKind {
 #[serde(default)]
 pub struct PortSection {
     /// How they come.
+    /// What the kernel is asked for as `SO_BUSY_POLL`; 0: nothing.
+    pub busy_poll_us: Bounded<u16, 0, 10_000>,
     pub kind: PortKind,
     /// The device: a PCI address, or a virtual device with its arguments.
     pub device: String,
@@ -284,6 +286,7 @@ impl Default for PortSection {
     fn default() -> Self {
         Self {
             kind: PortKind::Udp,
+            busy_poll_us: Bounded::default_of(0),
             device: String::new(),
             udp_port: Bounded::default_of(0),
             eal: Vec::new(),
@@ -298,6 +301,10 @@ impl PortSection {
         let (has_device, has_frames) = (!self.device.is_empty(), !self.frames.as_os_str().is_empty());
         if self.kind != PortKind::Replay {
             require(!has_frames, "port.frames", "none, since port.kind is not \"replay\"")?;
+        }
+        if self.kind != PortKind::Udp {
+            let polls = "0, since port.kind is not \"udp\": such ports are polled in any case";
+            require(self.busy_poll_us.get() == 0, "port.busy_poll_us", polls)?;
         }
         match self.kind {
             PortKind::Udp => return require(!has_device, "port.device", "none, since port.kind is \"udp\""),

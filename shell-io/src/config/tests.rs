@@ -56,6 +56,8 @@ const MISTAKES: &[Mistake] = &[
     ("[port]\nkind = 'replay'\ndevice = 'net_tap0'", "port.device", "none, since port.kind is \"replay\""),
     ("[port]\nframes = 'f.pcap'", "port.frames", "none, since port.kind is not \"replay\""),
     ("[port]\nonce = -1", "port.once", "an integer"),
+    ("[port]\nbusy_poll_us = 10001", "port.busy_poll_us", "an integer from 0 to 10000"),
+    ("[port]\nkind = 'dpdk'\ndevice = 'net_tap0'\nbusy_poll_us = 1", "port.busy_poll_us", "0, since port.kind is not"),
     ("[port]\ndevice = 'net_tap0'", "port.device", "none, since port.kind is \"udp\""),
     ("[port]\nudp_port = 65536", "port.udp_port", "an integer from 0 to 65504"),
     ("[port]\neal = '--no-huge'", "port.eal", "a sequence"),

@@ -57,6 +57,19 @@ pub enum UdpOpenError {
         /// What the kernel says.
         cause: io::Error,
     },
+    /// The kernel does not poll the network card for it.
+    #[error(
+        "cannot poll the network card for {address}, port.busy_poll_us = {us}: {cause}; raise net.core.busy_read by \
+         sysctl, grant CAP_NET_ADMIN, or set it to 0"
+    )]
+    BusyPoll {
+        /// Where the port was to receive.
+        address: SocketAddr,
+        /// What was asked for.
+        us: u16,
+        /// What the kernel says.
+        cause: io::Error,
+    },
     /// [`UdpConfig::buffers`] is 0.
     #[error("a UDP port on {address} needs at least one buffer")]
     NoBuffers {
@@ -111,6 +124,16 @@ impl UdpPort {
         let (socket, local) = bind(address).map_err(|cause| UdpOpenError::Bind { address, cause })?;
         let pool = Pool::new((0..buffers).map(|_| vec![0; BUFFER_LEN].into_boxed_slice()).collect());
         Ok(Self { socket, local, pool, inbox: Inbox::new(), outbox: Outbox::new(), reply_len_max })
+    }
+
+    /// Lets the kernel poll the network card's queue whenever the port looks and finds nothing. `us` is what the kernel's limit is
+    /// compared with; 0 is off.
+    ///
+    /// # Errors
+    /// [`UdpOpenError::BusyPoll`], above the limit without a privilege, or where the kernel has no such thing.
+    pub fn poll_device(&self, us: u16) -> Result<(), UdpOpenError> {
+        let address = self.local;
+        Inbox::poll_device(&self.socket, us).map_err(|cause| UdpOpenError::BusyPoll { address, us, cause })
     }
 
     /// Where the port receives, with the port number that the kernel chose if it was to.
