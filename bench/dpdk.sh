@@ -32,8 +32,8 @@ programs=${CARGO_TARGET_DIR:-target}/release
 table_mib=$((keys * 30 / (1 << 20) + 16))
 pages=$(((table_mib + 256) / 2))
 pages_before=$(cat /proc/sys/vm/nr_hugepages)
-scratch=$(mktemp -d)
-server=""
+# shellcheck source=bench/server.sh
+source bench/server.sh
 namespace="dpukv-bench-$$"
 cleanup() {
     stop_server
@@ -43,26 +43,18 @@ cleanup() {
     ((pages_before >= pages)) || [[ $(cat /proc/sys/vm/nr_hugepages) != "$pages" ]] ||
         echo "$pages_before" >/proc/sys/vm/nr_hugepages
 }
-stop_server() {
-    [[ -z $server ]] || kill "$server" 2>/dev/null || true
-    [[ -z $server ]] || wait "$server" 2>/dev/null || true
-    server=""
-}
 trap cleanup EXIT
 if ((pages_before < pages)); then
     echo "$pages" >/proc/sys/vm/nr_hugepages
 fi
 
-# What stands before each program: nothing, or the namespace that it runs in.
-within=()
-
 # A memif server does not always outlive its client, so each client has one of its own.
-#   start_server DEVICE COMMAND...
-start_server() {
+#   serve DEVICE COMMAND...
+serve() {
     local device=$1
     shift
     stop_server
-    rm -f "$scratch/ready" "$scratch/memif"
+    rm -f "$scratch/memif"
     cat >"$scratch/host.toml" <<TOML
 [plan]
 design = "cpu-only"
@@ -84,15 +76,7 @@ sleep_ms = 0
 [log]
 level = "warn"
 TOML
-    touch "$scratch/ready"
-    "${within[@]}" taskset -c 0 "$@" >"$scratch/ready" &
-    server=$!
-    for _ in {1..300}; do
-        grep -q '^ready' "$scratch/ready" && return
-        sleep 0.1
-    done
-    echo "bench: no server at $device within 30 s" >&2
-    exit 1
+    start_server ready "$@"
 }
 
 reports=()
@@ -118,11 +102,11 @@ print([run["offered_mops"] for run in json.load(open(sys.argv[1]))["runs"] if ru
 measure_latency() {
     local kind=$1 server_device=$2 client_device=$3 key_count=$4
     shift 4
-    start_server "$server_device" "$programs/dpukv-host" --config "$scratch/host.toml"
+    serve "$server_device" "$programs/dpukv-host" --config "$scratch/host.toml"
     measure "$kind" "$client_device" cpu-only --keys "$key_count" --repeat 3 --gets 1 --distribution uniform --latency "$@"
     local rate
     rate=$(light_rate)
-    start_server "$server_device" "$programs/dpukv" bench echo --port "dpdk:$server_device"
+    serve "$server_device" "$programs/dpukv" bench echo --port "dpdk:$server_device"
     measure "$kind" "$client_device" echo --wire echo --repeat 3 --gets 1 --distribution uniform --rate "$rate"
 }
 
@@ -135,7 +119,7 @@ at_client=$(memif client)
 wires=("--wire mica2 --requests-per-frame 1" "--wire mica2 --requests-per-frame 16"
     "--wire native --requests-per-frame 32 --window 4096")
 for wire in "${wires[@]}"; do
-    start_server "$at_server" "$programs/dpukv-host" --config "$scratch/host.toml"
+    serve "$at_server" "$programs/dpukv-host" --config "$scratch/host.toml"
     # shellcheck disable=SC2086 # several words
     measure memif "$at_client" cpu-only --keys "$keys" --repeat "$repeat" $wire
 done

@@ -50,41 +50,13 @@ programs=${CARGO_TARGET_DIR:-target}/release
 # The first port of a free pair, more or less.
 port=$((20000 + $$ % 10000))
 
-scratch=$(mktemp -d)
-server=""
-stop_server() {
-    [[ -z $server ]] || kill "$server" 2>/dev/null || true
-    [[ -z $server ]] || wait "$server" 2>/dev/null || true
-    server=""
-}
+# shellcheck source=bench/server.sh
+source bench/server.sh
 cleanup() {
     stop_server
     rm -rf "$scratch"
 }
 trap cleanup EXIT
-
-# Starts a server on CPU 0 and waits until it listens over TCP, or has said that it is ready.
-#   start_server tcp|ready COMMAND...
-start_server() {
-    local how=$1
-    shift
-    stop_server
-    : >"$scratch/out"
-    taskset -c 0 "$@" >"$scratch/out" 2>&1 &
-    server=$!
-    for _ in {1..300}; do
-        if [[ $how == tcp ]]; then
-            (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return
-        else
-            grep -q '^ready' "$scratch/out" && return
-        fi
-        kill -0 "$server" 2>/dev/null || break
-        sleep 0.1
-    done
-    echo "bench: $1 does not start:" >&2
-    cat "$scratch/out" >&2
-    exit 1
-}
 
 reports=()
 # A file for the next report, which is read as one of KIND about SUBJECT.
@@ -179,7 +151,7 @@ measure_echo 64 544 64
 
 for store in redis valkey; do
     command -v $store-server >/dev/null || continue
-    start_server tcp $store-server --port "$port" --bind 127.0.0.1 --save "" --appendonly no --dir "$scratch"
+    start_server "$port" $store-server --port "$port" --bind 127.0.0.1 --save "" --appendonly no --dir "$scratch"
     measure_peer $store redis || echo "bench: $store was not measured to the end" >&2
     if command -v redis-benchmark >/dev/null; then
         # It draws the keys that it stores, so that two thirds of them are there afterwards.
@@ -197,7 +169,7 @@ if command -v memcached >/dev/null; then
     account=()
     ((EUID)) || account=(-u nobody)
     # 60 to 80 bytes of its own for each item.
-    start_server tcp memcached "${account[@]}" -p "$port" -l 127.0.0.1 -U 0 -t 1 -m $((keys / 8192 + 64)) \
+    start_server "$port" memcached "${account[@]}" -p "$port" -l 127.0.0.1 -U 0 -t 1 -m $((keys / 8192 + 64)) \
         -o hashpower=24
     measure_peer memcached memcached || echo "bench: memcached was not measured to the end" >&2
 fi
