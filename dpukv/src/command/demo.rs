@@ -114,6 +114,7 @@ fn run_design(
         threads: 1,
         duration: Duration::from_secs_f64(args.seconds),
         rate: None,
+        pause: Duration::ZERO,
         seed: 1,
     };
     let loaded = with_bar(design.name(), args.keys, |progress| load(&phase, progress))?;

@@ -37,6 +37,8 @@ pub(crate) struct Phase {
     pub(crate) duration: Duration,
     /// Requests a second over all threads for an open loop; `None` for a closed one.
     pub(crate) rate: Option<f64>,
+    /// How long each thread of a closed loop rests whenever everything is answered.
+    pub(crate) pause: Duration,
     /// What all random choices follow from.
     pub(crate) seed: u64,
 }
@@ -163,6 +165,9 @@ fn run_thread(driver: &mut Driver, phase: &Phase, draws: &[Draw], progress: &Pro
     let end = started + phase.duration;
     let mut due = started;
     loop {
+        if !phase.pause.is_zero() && driver.outstanding() == 0 {
+            thread::sleep(phase.pause);
+        }
         let now = Instant::now();
         if now >= end && driver.outstanding() == 0 {
             return;

@@ -74,6 +74,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OPS")]
     rate: Option<f64>,
 
+    /// Closed loop: seconds that each thread rests whenever everything is answered
+    #[arg(long, value_name = "SECONDS", conflicts_with = "rate")]
+    pause: Option<f64>,
+
     /// Leave out the load phase
     #[arg(long)]
     no_load: bool,
@@ -148,6 +152,9 @@ impl Args {
         if let Some(rate) = self.rate {
             above_zero("rate", rate, 1e9)?;
         }
+        if let Some(pause) = self.pause {
+            above_zero("pause", pause, 86_400.0)?;
+        }
         let gets = self.gets.unwrap_or(1.0);
         share("gets", gets)?;
         at_least_one("threads", self.threads, 256)?;
@@ -163,6 +170,7 @@ impl Args {
             threads: self.threads,
             duration: Duration::from_secs_f64(self.seconds),
             rate: self.rate,
+            pause: Duration::from_secs_f64(self.pause.unwrap_or_default()),
             seed: self.seed,
         })
     }
