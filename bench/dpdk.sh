@@ -72,7 +72,7 @@ item_len_hint = 16
 [cores]
 pin = [0]
 [idle]
-sleep_ms = 0
+power = "latency"
 [log]
 level = "warn"
 TOML

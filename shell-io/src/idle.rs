@@ -5,9 +5,12 @@
 //! work and says which; [`Sleeper`] knows what to wait on.
 //!
 //! ```text
-//! worked |-- spin --|-- yield --|-- sleep, again and again, until there is work
-//!        0       spin_us    + yield_us
+//! worked |-- spin --|-- yield --|-- sleep --|-- sleep -----|-- sleep, again and again, until there is work
+//!        0       spin_us    + yield_us   1 ms, then twice as long each time, up to sleep_ms
 //! ```
+//!
+//! What brings work ends a sleep. An order does not, so sleeps are short at first: orders come when a side starts, and when
+//! the sides have just been parted.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,6 +29,16 @@ use crate::memory::Region;
 /// in flight come back far sooner than this, or not at all; a network takes packets again far sooner than this.
 pub const ONE_SOURCE_WAIT_MAX: Duration = Duration::from_millis(1);
 
+/// A core that nobody calls sleeps for this part of the time, at most.
+const POLLS_PER_SLEEP: u32 = 10;
+
+/// The first sleep after work.
+const SLEEP_FIRST: Duration = Duration::from_millis(1);
+
+/// Microseconds from one look to the next of a core that never sleeps and has found nothing for a while, where the CPU can rest
+/// in between: many looks at memory would fit in, but few requests come through a network in less than ten times that.
+const REST_US: u64 = 1;
+
 /// When to stop spinning and when to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdlePolicy {
@@ -33,22 +46,23 @@ pub struct IdlePolicy {
     pub spin_us: u64,
     /// Microseconds after that for which it offers its CPU to others between looks.
     pub yield_us: u64,
-    /// Longest sleep in milliseconds. 0: never sleep, keep yielding.
+    /// Longest sleep in milliseconds. 0: never sleep nor yield, keep looking.
     pub sleep_ms: u64,
+    /// Longest sleep in microseconds of a core that nobody calls, as one whose packets come through a device of DPDK's. It
+    /// is what a request waits for after a pause, and each look costs some microseconds of CPU time.
+    pub polled_us: u64,
 }
 
 impl IdlePolicy {
-    /// For cores that have a CPU each. To be woken takes some tens of microseconds, so it is worth looking for about as
-    /// long before.
-    pub const DEDICATED: Self = Self { spin_us: 50, yield_us: 50, sleep_ms: 10 };
+    /// What serves most. To look costs others nothing while they are offered the CPU, and a load of 10000 requests a second and
+    /// core comes without a sleep, which would cost some tens of microseconds of latency. To offer it for longer would cost
+    /// little beyond that and no less under a lighter load.
+    pub const BALANCED: Self = Self { spin_us: 5, yield_us: 100, sleep_ms: 100, polled_us: 100 };
 
-    /// For cores that share CPUs: whoever spins keeps those from running that it waits for.
-    pub const SHARED: Self = Self { spin_us: 5, yield_us: 20, sleep_ms: 10 };
-
-    /// The policy for so many threads that may be busy at the same time, those of peers and clients on this machine
-    /// included, on so many CPUs.
-    pub fn for_machine(busy_threads: usize, usable_cpus: usize) -> Self {
-        if busy_threads <= usable_cpus { Self::DEDICATED } else { Self::SHARED }
+    /// The policy for a core whose orders wait no longer than `wait_ms`, at least 1.
+    #[must_use]
+    pub fn with_orders_in(self, wait_ms: u64) -> Self {
+        Self { sleep_ms: self.sleep_ms.min(wait_ms.max(1)), ..self }
     }
 }
 
@@ -67,9 +81,12 @@ pub enum Pause {
 #[derive(Clone, Copy, Debug)]
 pub struct Idle {
     spin_ticks: u64,
+    rest_ticks: u64,
     /// Ticks since the last work after which the core sleeps; `u64::MAX` is never.
     sleep_after_ticks: u64,
     sleep_max: Duration,
+    /// The next sleep.
+    sleep: Duration,
     since: Option<Tick>,
 }
 
@@ -81,13 +98,16 @@ impl Idle {
             0 => u64::MAX,
             _ => spin_ticks.saturating_add(rate.ticks_in_us(policy.yield_us)),
         };
-        Self { spin_ticks, sleep_after_ticks, sleep_max: Duration::from_millis(policy.sleep_ms), since: None }
+        let sleep_max = Duration::from_millis(policy.sleep_ms);
+        let (rest_ticks, sleep) = (rate.ticks_in_us(REST_US), SLEEP_FIRST.min(sleep_max));
+        Self { spin_ticks, rest_ticks, sleep_after_ticks, sleep_max, sleep, since: None }
     }
 
     /// Call it after a turn that found work.
     #[inline]
     pub fn worked(&mut self) {
         self.since = None;
+        self.sleep = SLEEP_FIRST.min(self.sleep_max);
     }
 
     /// Pauses after a turn that found none. `sleep` is called when it is time to sleep, with the longest time to do so;
@@ -100,27 +120,30 @@ impl Idle {
         if idle_ticks < self.spin_ticks {
             arch::spin_hint();
             Pause::Spun
+        } else if self.sleep_after_ticks == u64::MAX {
+            arch::pause_until(now.after(self.rest_ticks));
+            Pause::Spun
         } else if idle_ticks < self.sleep_after_ticks {
             thread::yield_now();
             Pause::Yielded
         } else {
-            if sleep(self.sleep_max) == Wake::Work {
-                self.worked();
+            match sleep(self.sleep) {
+                Wake::Work => self.worked(),
+                Wake::TimedOut => self.sleep = (2 * self.sleep).min(self.sleep_max),
+                Wake::Called => {}
             }
             Pause::Slept
         }
     }
 }
 
-/// Longest sleep of a core whose packets call nobody, as those of a device that is asked for them. It is what a request
-/// waits for after a pause.
-pub const POLLED_WAIT_MAX: Duration = Duration::from_micros(100);
-
 /// What a core waits on when it sleeps: a socket, the doorbell of its region, or the one of both that will bring work
 /// first.
 #[derive(Debug)]
 pub struct Sleeper {
     sources: Sources,
+    /// The longest sleep where nobody calls.
+    polled_max: Duration,
 }
 
 #[derive(Debug)]
@@ -135,17 +158,27 @@ enum Sources {
 }
 
 impl Sleeper {
+    fn on(sources: Sources) -> Self {
+        Self { sources, polled_max: Duration::from_micros(IdlePolicy::BALANCED.polled_us) }
+    }
+
+    /// The same, for a core of this policy.
+    #[must_use]
+    pub fn for_policy(self, policy: IdlePolicy) -> Self {
+        Self { polled_max: Duration::from_micros(policy.polled_us), ..self }
+    }
+
     /// For a core that serves clients alone.
     ///
     /// # Errors
     /// The process has no file numbers left.
     pub fn for_packets(socket: &impl AsFd) -> io::Result<Self> {
-        Ok(Self { sources: Sources::Packets(socket.as_fd().try_clone_to_owned()?) })
+        Ok(Self::on(Sources::Packets(socket.as_fd().try_clone_to_owned()?)))
     }
 
     /// For a core that lives on what the peer copies into `own`, which is this core's region.
     pub fn for_copies(own: Arc<Region>) -> Self {
-        Self { sources: Sources::Copies(own) }
+        Self::on(Sources::Copies(own))
     }
 
     /// For a core between clients and peer.
@@ -153,7 +186,7 @@ impl Sleeper {
     /// # Errors
     /// The process has no file numbers left.
     pub fn for_both(socket: &impl AsFd, own: Arc<Region>) -> io::Result<Self> {
-        Ok(Self { sources: Sources::Both(socket.as_fd().try_clone_to_owned()?, own) })
+        Ok(Self::on(Sources::Both(socket.as_fd().try_clone_to_owned()?, own)))
     }
 
     /// For a core between clients and a peer whose copies call nobody, as a device's do not.
@@ -161,12 +194,12 @@ impl Sleeper {
     /// # Errors
     /// The process has no file numbers left.
     pub fn for_packets_beside_copies(socket: &impl AsFd) -> io::Result<Self> {
-        Ok(Self { sources: Sources::PacketsBesideCopies(socket.as_fd().try_clone_to_owned()?) })
+        Ok(Self::on(Sources::PacketsBesideCopies(socket.as_fd().try_clone_to_owned()?)))
     }
 
     /// For a core whose packets call nobody; with a region, for one between such clients and the peer.
     pub fn polled(own: Option<Arc<Region>>) -> Self {
-        Self { sources: Sources::Polled(own) }
+        Self::on(Sources::Polled(own))
     }
 
     /// Sleeps until there is what the core waits for, or until the time is over. `waiting` is what its last turn said.
@@ -177,29 +210,29 @@ impl Sleeper {
     /// missed. A socket needs no such look.
     pub fn sleep(&self, waiting: Waiting, timeout: Duration, has_work: impl FnOnce() -> bool) -> Wake {
         let short = timeout.min(ONE_SOURCE_WAIT_MAX);
+        let polled = self.polled_wait(timeout);
         match (&self.sources, waiting) {
             (Sources::Packets(socket), Waiting::Wire) => wait_for_socket(socket, PollFlags::OUT, timeout),
             (Sources::Both(socket, _), Waiting::Wire) => wait_for_socket(socket, PollFlags::OUT, short),
             (Sources::Packets(socket), _) | (Sources::Both(socket, _), Waiting::Packets) => {
                 wait_for_socket(socket, PollFlags::IN, timeout)
             }
-            (Sources::PacketsBesideCopies(socket), Waiting::Wire) => {
-                wait_for_socket(socket, PollFlags::OUT, timeout.min(POLLED_WAIT_MAX))
-            }
+            (Sources::PacketsBesideCopies(socket), Waiting::Wire) => wait_for_socket(socket, PollFlags::OUT, polled),
             (Sources::PacketsBesideCopies(socket), Waiting::Packets) => wait_for_socket(socket, PollFlags::IN, timeout),
-            (Sources::PacketsBesideCopies(socket), Waiting::Copies) => {
-                wait_for_socket(socket, PollFlags::IN, timeout.min(POLLED_WAIT_MAX))
-            }
+            (Sources::PacketsBesideCopies(socket), Waiting::Copies) => wait_for_socket(socket, PollFlags::IN, polled),
             (Sources::Copies(own), _) => own.doorbell().wait(timeout, has_work),
-            (Sources::Polled(Some(own)), Waiting::Copies) => {
-                own.doorbell().wait(timeout.min(POLLED_WAIT_MAX), has_work)
-            }
+            (Sources::Polled(Some(own)), Waiting::Copies) => own.doorbell().wait(polled, has_work),
             (Sources::Polled(_), _) => {
-                thread::sleep(timeout.min(POLLED_WAIT_MAX));
+                thread::sleep(polled);
                 Wake::TimedOut
             }
             (Sources::Both(_, own), Waiting::Copies) => own.doorbell().wait(short, has_work),
         }
+    }
+
+    /// How long to sleep between two looks where a core that is called would sleep for `timeout`.
+    fn polled_wait(&self, timeout: Duration) -> Duration {
+        (timeout / POLLS_PER_SLEEP).min(self.polled_max)
     }
 }
 
@@ -224,6 +257,10 @@ mod tests {
     const FOREVER: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(1);
 
+    fn policy(spin_us: u64, yield_us: u64, sleep_ms: u64) -> IdlePolicy {
+        IdlePolicy { spin_us, yield_us, sleep_ms, ..IdlePolicy::BALANCED }
+    }
+
     fn idle(policy: IdlePolicy) -> Idle {
         // One tick is one microsecond.
         Idle::new(policy, TickRate::from_hz(1_000_000).expect("a rate that is not zero"))
@@ -246,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_core_spins_then_yields_then_sleeps_until_it_works() {
-        let mut idle = idle(IdlePolicy { spin_us: 10, yield_us: 20, sleep_ms: 3 });
+        let mut idle = idle(policy(10, 20, 3));
         for _ in 0..2 {
             for (now, expected) in [
                 (1000, Pause::Spun),
@@ -263,22 +300,34 @@ mod tests {
     }
 
     #[test]
-    fn a_core_sleeps_as_long_as_its_policy_says_and_at_once_if_it_says_so() {
-        let mut idle = idle(IdlePolicy { spin_us: 0, yield_us: 0, sleep_ms: 3 });
-        let mut slept = None;
-        assert_eq!(
-            idle.idle(Tick(5), |timeout| {
-                slept = Some(timeout);
-                Wake::Called
-            }),
-            Pause::Slept
-        );
-        assert_eq!(slept, Some(Duration::from_millis(3)));
+    fn a_core_sleeps_at_once_if_its_policy_says_so_and_longer_each_time() {
+        let mut idle = idle(policy(0, 0, 5));
+        let mut slept = Vec::new();
+        let mut sleep = |idle: &mut Idle, wake| {
+            let pause = idle.idle(Tick(5), |timeout| {
+                slept.push(timeout.as_millis());
+                wake
+            });
+            assert_eq!(pause, Pause::Slept);
+        };
+        for wake in [Wake::TimedOut, Wake::TimedOut, Wake::Called, Wake::TimedOut, Wake::TimedOut, Wake::Work] {
+            sleep(&mut idle, wake);
+        }
+        sleep(&mut idle, Wake::TimedOut);
+        idle.worked();
+        sleep(&mut idle, Wake::TimedOut);
+        assert_eq!(slept, [1, 2, 4, 4, 5, 5, 1, 1]);
+    }
+
+    #[test]
+    fn orders_bound_a_sleep_and_do_not_put_a_core_to_sleep_that_must_not() {
+        let of = |sleep_ms, wait_ms| IdlePolicy { sleep_ms, ..IdlePolicy::BALANCED }.with_orders_in(wait_ms).sleep_ms;
+        assert_eq!((of(100, 20), of(10, 20), of(10, 0), of(0, 20)), (20, 10, 1, 0));
     }
 
     #[test]
     fn work_found_by_the_last_look_begins_the_wait_anew() {
-        let mut idle = idle(IdlePolicy { spin_us: 10, yield_us: 0, sleep_ms: 1 });
+        let mut idle = idle(policy(10, 0, 1));
         pause(&mut idle, 0);
         assert_eq!(idle.idle(Tick(10), |_| Wake::Work), Pause::Slept);
         assert_eq!(pause(&mut idle, 11), Pause::Spun);
@@ -289,24 +338,29 @@ mod tests {
     }
 
     #[test]
-    fn a_core_that_must_not_sleep_yields() {
-        let mut idle = idle(IdlePolicy { spin_us: 10, yield_us: 10, sleep_ms: 0 });
+    fn a_core_that_must_not_sleep_keeps_looking() {
+        let mut idle = idle(policy(10, 10, 0));
         pause(&mut idle, 0);
-        assert_eq!(idle.idle(Tick(u64::MAX - 1), |_| unreachable!("it must not sleep")), Pause::Yielded);
+        assert_eq!(idle.idle(Tick(u64::MAX - 1), |_| unreachable!("it must not sleep")), Pause::Spun);
     }
 
     #[test]
     fn a_clock_that_goes_back_does_not_put_a_core_to_sleep() {
-        let mut idle = idle(IdlePolicy { spin_us: 10, yield_us: 10, sleep_ms: 1 });
+        let mut idle = idle(policy(10, 10, 1));
         pause(&mut idle, 100);
         assert_eq!(pause(&mut idle, 50), Pause::Spun);
     }
 
     #[test]
-    fn cores_that_share_cpus_spin_less() {
-        assert_eq!(IdlePolicy::for_machine(2, 2), IdlePolicy::DEDICATED);
-        assert_eq!(IdlePolicy::for_machine(3, 2), IdlePolicy::SHARED);
-        const { assert!(IdlePolicy::SHARED.spin_us <= 5) };
+    fn a_core_that_nobody_calls_looks_again_soon() {
+        let sleeper = |polled_us| Sleeper::polled(None).for_policy(IdlePolicy { polled_us, ..IdlePolicy::BALANCED });
+        let [often, seldom] = [100, 10_000].map(sleeper);
+        for (sleep_ms, often_us, seldom_us) in [(1, 100, 100), (8, 100, 800), (100, 100, 10_000)] {
+            let timeout = Duration::from_millis(sleep_ms);
+            assert_eq!(often.polled_wait(timeout), Duration::from_micros(often_us));
+            assert_eq!(seldom.polled_wait(timeout), Duration::from_micros(seldom_us));
+        }
+        assert_eq!(often.sleep(Waiting::Packets, SHORT, || false), Wake::TimedOut);
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn a_core_waits_and_looks_at_clocks_without_allocation() {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let region = Arc::new(Region::create(64).expect("a region"));
     let sleeper = Sleeper::for_both(&socket, region).expect("a sleeper");
-    let mut idle = Idle::new(IdlePolicy { spin_us: 0, yield_us: 0, sleep_ms: 1 }, clock.rate());
+    let mut idle = Idle::new(IdlePolicy { spin_us: 0, yield_us: 0, sleep_ms: 1, ..IdlePolicy::BALANCED }, clock.rate());
     let calls = calls_during(|| {
         for waiting in [Waiting::Packets, Waiting::Copies, Waiting::Wire] {
             idle.idle(clock.now(), |timeout| sleeper.sleep(waiting, timeout.min(Duration::from_micros(10)), || false));

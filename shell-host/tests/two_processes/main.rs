@@ -12,7 +12,7 @@ mod stand_in;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kv_core::counters::Counter;
 use kv_core::design::Design;
@@ -208,6 +208,43 @@ fn both_sides_count_what_crosses_between_them() {
         assert!(counters.epoch > 0);
         assert!(counters.cores.iter().all(|core| core.get(Counter::Epoch) == u64::from(counters.epoch)));
     }
+}
+
+/// The CPU time of both sides while their cores go to sleep so often without work, and how long that took.
+fn idle_cpu_time(server: &Server, sleeps: u64) -> (Duration, Duration) {
+    let cpu_time = || server.host.cpu_time() + server.dpu.cpu_time();
+    let (start, before) = (Instant::now(), cpu_time());
+    for side in [&server.host, &server.dpu] {
+        let slept = side.counters().total(Counter::Sleeps);
+        side.wait_for("sleeps", |counters| counters.total(Counter::Sleeps) >= slept + sleeps);
+    }
+    (cpu_time() - before, start.elapsed())
+}
+
+#[test]
+fn an_idle_server_sleeps_and_wakes_up() {
+    for power in ["balanced", "saving"] {
+        let server =
+            Setup::new(Design::Lat, &format!("[table]\nmemory = \"8MiB\"\n[idle]\npower = \"{power}\"\n")).start();
+        let mut client = Client::new();
+        store_keys(&mut client, &server);
+        // Two cores of each side: some fifteen sleeps of each last a second.
+        let (cpu_time, elapsed) = idle_cpu_time(&server, 30);
+        println!("{power}: {cpu_time:?} of CPU time in {elapsed:?}");
+        // It takes a hundredth of that; a core that never slept would take all of it.
+        assert!(cpu_time < elapsed / 4, "{power}: {cpu_time:?} of CPU time in {elapsed:?}");
+        find_keys(&mut client, &server);
+        server.ends(power);
+    }
+}
+
+#[test]
+fn a_server_that_never_sleeps_answers() {
+    let server = Setup::new(Design::Lat, "[table]\nmemory = \"8MiB\"\n[idle]\npower = \"latency\"\n").start();
+    answers_all(&server);
+    let slept = [&server.host, &server.dpu].map(|side| side.counters().total(Counter::Sleeps));
+    assert_eq!(slept, [0, 0]);
+    server.ends("latency");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kv_core::counters::Counter;
 use rustix::process::{Pid, Signal, kill_process};
@@ -134,6 +134,15 @@ impl Side {
         // A socket may have several file numbers.
         let sockets: HashSet<_> = targets.filter_map(|target| socket_inode(&target)).collect();
         sockets.iter().filter(|inode| inodes.contains(&inode.as_str())).count()
+    }
+
+    /// The CPU time that the kernel has counted so far, to its tick of 10 ms.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("its times");
+        // Behind the name, which may have blanks: the state, and so on to the times in user and in kernel mode (proc(5)).
+        let fields: Vec<_> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(10 * ticks)
     }
 
     /// The most memory that it has ever had mapped, in bytes.

@@ -232,7 +232,7 @@ impl Start<'_> {
         let surroundings = Surroundings {
             mailbox: self.mailbox,
             counters: self.counters,
-            sleeper,
+            sleeper: sleeper.for_policy(self.shared.idle),
             is_called_for_copies: self.shared.geometry.way == ResponseWay::Push || self.shared.side == Side::Host,
             idle: self.shared.idle,
             clock: self.shared.clock,

@@ -57,6 +57,10 @@ const STACK_LEN: usize = 8 << 20;
 /// Between two times that others are shown what a device counts, and the longest that a stop waits for it.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
+/// A core that sleeps obeys late, and the control channel's thread gives no sign of life while it waits for it. So many such
+/// waits fit into the silence after which a side counts as dead.
+const ORDERS_PER_SILENCE: u64 = 5;
+
 /// The `[control]` section of a side that can be started.
 pub trait Boot: ControlSection {
     /// How this side comes to its connections.
@@ -123,16 +127,16 @@ pub fn run<C: Boot>(config: &Config<C>, stop: &Arc<AtomicBool>, on_ready: impl F
     let shared = Shared {
         side: C::SIDE,
         clock,
-        idle: config.idle.policy(),
+        idle: config.idle.policy().with_orders_in(config.control.timing().dead_after_ms / ORDERS_PER_SILENCE),
         address: config.network.address,
         policy: policy(&config.network),
         flush: flush_policy(config, clock.rate()),
         buffers: config.network.buffers.get() as usize,
+        busy_poll_us: config.port.busy_poll_us.get(),
         geometry,
         dma: config.dma.kind,
         patience_ms: config.control.timing().dead_after_ms,
         stop,
-        busy_poll_us: config.port.busy_poll_us.get(),
     };
     let server = Server { config, plan, birth, shared, places, regions, mailboxes, counters, publisher };
     server.serve(stores, way, bridge, stop, on_ready)

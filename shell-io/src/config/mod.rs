@@ -11,6 +11,7 @@ mod directory;
 mod dma;
 mod error;
 mod file;
+mod idle;
 mod pin;
 mod prefix;
 mod sections;
@@ -28,11 +29,12 @@ pub use control::{ConnectSection, ControlSection, ListenSection};
 pub use directory::{DirectoryKind, DirectorySection};
 pub use dma::{DmaKind, DmaSection};
 pub use error::{ConfigError, Finding};
+pub use idle::{IdleSection, Power};
 pub use pin::Pin;
 pub use prefix::{Prefix, PrefixError};
 pub use sections::{
-    CoresSection, CountersSection, IdleSection, LogLevel, LogSection, NetworkSection, PlanSection, PortKind,
-    PortSection, QueuePairSection, ResponseSetting, TableMode, TableSection,
+    CoresSection, CountersSection, LogLevel, LogSection, NetworkSection, PlanSection, PortKind, PortSection,
+    QueuePairSection, ResponseSetting, TableMode, TableSection,
 };
 
 /// The configuration of one side; `C` is its [`ControlSection`].

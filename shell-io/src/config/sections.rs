@@ -20,7 +20,6 @@ use super::byte_size::ByteSize;
 use super::error::{Finding, require};
 use super::pin::Pin;
 use super::prefix::Prefix;
-use crate::idle::IdlePolicy;
 
 const CORES_MAX: u64 = CORE_COUNT_MAX as u64;
 const SLOT_COUNT_LAST: u64 = SLOT_COUNT_MAX as u64;
@@ -267,9 +266,9 @@ pub enum PortKind {
 #[serde(default)]
 pub struct PortSection {
     /// How they come.
+    pub kind: PortKind,
     /// What the kernel is asked for as `SO_BUSY_POLL`; 0: nothing.
     pub busy_poll_us: Bounded<u16, 0, 10_000>,
-    pub kind: PortKind,
     /// The device: a PCI address, or a virtual device with its arguments.
     pub device: String,
     /// The UDP port of the device's first queue; queue n has this + n.
@@ -391,40 +390,6 @@ impl CoresSection {
                 Err(Finding::new("cores.pin", format!("at least {core_count} CPUs, one for each core of this side")))
             }
             _ => Ok(()),
-        }
-    }
-}
-
-/// `[idle]`: how a core without work gives way. It spins, then offers its CPU to others, then sleeps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct IdleSection {
-    /// Microseconds since the last work for which a core keeps looking.
-    pub spin_us: Bounded<u32, 0, 1_000_000>,
-    /// Microseconds after that for which it offers its CPU to others between looks.
-    pub yield_us: Bounded<u32, 0, 1_000_000>,
-    /// Milliseconds of the longest sleep; 0: never sleep.
-    pub sleep_ms: Bounded<u32, 0, 100>,
-}
-
-impl Default for IdleSection {
-    fn default() -> Self {
-        let IdlePolicy { spin_us, yield_us, sleep_ms } = IdlePolicy::SHARED;
-        Self {
-            spin_us: Bounded::default_of(spin_us as u32),
-            yield_us: Bounded::default_of(yield_us as u32),
-            sleep_ms: Bounded::default_of(sleep_ms as u32),
-        }
-    }
-}
-
-impl IdleSection {
-    /// The policy that the section asks for.
-    pub fn policy(&self) -> IdlePolicy {
-        IdlePolicy {
-            spin_us: self.spin_us.get().into(),
-            yield_us: self.yield_us.get().into(),
-            sleep_ms: self.sleep_ms.get().into(),
         }
     }
 }

@@ -71,7 +71,7 @@ fn run_script(script: &[(u32, Waiting)], orders: &[u8], mailbox: &Mailbox) -> (V
         counters: file.core(0),
         sleeper: Sleeper::for_copies(Arc::new(Region::create(64).expect("a region"))),
         is_called_for_copies: true,
-        idle: IdlePolicy { spin_us: 0, yield_us: 0, sleep_ms: 1 },
+        idle: IdlePolicy { spin_us: 0, yield_us: 0, sleep_ms: 1, ..IdlePolicy::BALANCED },
         clock: MonotonicClock::start().expect("a clock"),
         stop: &stop,
     };
