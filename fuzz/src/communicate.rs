@@ -12,7 +12,9 @@ use kv_core::counters::{Counter, Counters};
 use kv_core::design::QueuePairId;
 use kv_core::dma::CopyOutcome;
 use kv_core::engine::{Communicate, Engine as _, Fault, FlushPolicy, IdentityBytes, Policy, QueuePairEnd};
-use kv_core::ring::{QueuePairGeometry, ResponseWay, RingGeometry, RingIdentity, request_ring, response_ring};
+use kv_core::ring::{
+    CopySpan, QueuePairGeometry, ResponseWay, RingGeometry, RingIdentity, request_ring, response_ring,
+};
 use qp_wire::batch::{Response, response_len_min};
 use qp_wire::qp::{RUN_HEADER_LEN, RequestRun, SLOT_HEADER_LEN, request_runs};
 use qp_wire::{Opcode, ResultCode};
@@ -66,6 +68,7 @@ impl Check {
             request: RingGeometry::new(1 << (shape & 3), REQUEST_SLOT_LEN).expect("valid sizes"),
             response: RingGeometry::new(1 << (shape >> 2 & 3), RESPONSE_SLOT_LEN).expect("valid sizes"),
             way: if shape & 16 == 0 { ResponseWay::Push } else { ResponseWay::Pull },
+            copy: CopySpan::Used,
         };
         let wire = Wire::default();
         let policy = policy(if shape & 32 == 0 { 1472 } else { 8972 });

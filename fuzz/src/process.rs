@@ -14,7 +14,9 @@ use kv_core::dma::Window;
 use kv_core::engine::{Engine as _, Fault, Process, QueuePairEnd};
 use kv_core::hash::Secret;
 use kv_core::partition::{Partition, Store};
-use kv_core::ring::{QueuePairGeometry, ResponseWay, RingGeometry, RingIdentity, clear, request_ring, response_ring};
+use kv_core::ring::{
+    CopySpan, QueuePairGeometry, ResponseWay, RingGeometry, RingIdentity, clear, request_ring, response_ring,
+};
 use kv_core::sync::AtomicU64;
 use kv_core::table::{Mode, Table, TableConfig};
 use qp_wire::batch::RequestWriter;
@@ -74,6 +76,7 @@ impl<'m> Check<'m> {
             request: RingGeometry::new(1 << (shape >> 2 & 3), 1024).expect("valid sizes"),
             response: RingGeometry::new(1 << (shape >> 4 & 3), 1024).expect("valid sizes"),
             way: ResponseWay::Push,
+            copy: CopySpan::Used,
         };
         let (hostile, honest) = (Peer::new(HOSTILE, geometry, epoch), Peer::new(HONEST, geometry, epoch));
         let mut check = Self { process, hostile, honest, now: 0, batches: 0 };

@@ -15,7 +15,7 @@ use kv_core::design::QueuePairId;
 use kv_core::engine::{Communicate, Engine, FlushPolicy, Policy, Prefix, Process, QueuePairEnd, Serve};
 use kv_core::hash::{KeyHash, Secret};
 use kv_core::partition::{Partition, Store};
-use kv_core::ring::{QueuePairGeometry, ResponseWay, RingGeometry};
+use kv_core::ring::{CopySpan, QueuePairGeometry, ResponseWay, RingGeometry};
 use kv_core::sync::AtomicU64;
 use kv_core::table::{Mode, Table, TableConfig};
 use qp_wire::batch::RequestWriter;
@@ -57,7 +57,7 @@ fn policy() -> Policy {
 
 fn geometry(way: ResponseWay) -> QueuePairGeometry {
     let ring = |slot_len| RingGeometry::new(4, slot_len).expect("valid sizes");
-    QueuePairGeometry { request: ring(16384), response: ring(65536), way }
+    QueuePairGeometry { request: ring(16384), response: ring(65536), way, copy: CopySpan::Used }
 }
 
 /// One end of the queue pair, whose window starts its own region and whose engine reaches `towards`.

@@ -10,7 +10,7 @@
 use kv_core::design::{Design, Plan, Topology};
 use kv_core::engine::FlushPolicy;
 use kv_core::framed::Framed;
-use kv_core::ring::{QueuePairGeometry, ResponseWay, RingGeometry};
+use kv_core::ring::{CopySpan, QueuePairGeometry, ResponseWay, RingGeometry};
 use kv_core::table::Mode;
 use qp_wire::limits::{DATAGRAM_LEN_MAX, KEY_LEN_MAX};
 use qp_wire::net::Checksums;
@@ -81,7 +81,12 @@ impl Scenario {
             faults: FaultPlan::NONE,
             server: ServerConfig {
                 plan: Plan::new(design, topology).expect("the topology suits every design"),
-                queue_pair: QueuePairGeometry { request: ring, response: ring, way: ResponseWay::Push },
+                queue_pair: QueuePairGeometry {
+                    request: ring,
+                    response: ring,
+                    way: ResponseWay::Push,
+                    copy: CopySpan::Used,
+                },
                 flush: FlushPolicy { len: 1_024, ticks: 5 * US },
                 copy_count_max: 8,
                 port: PortGeometry { frame_len: 1_500, frame_count: 64 },
@@ -137,6 +142,16 @@ impl Scenario {
             }
         }
         scenarios
+    }
+
+    /// The scenario in the paper's own way: one batch in flight, and whole slots copied.
+    pub fn stop_and_wait(mut self) -> Self {
+        let queue_pair = &mut self.server.queue_pair;
+        for ring in [&mut queue_pair.request, &mut queue_pair.response] {
+            *ring = RingGeometry::new(1, ring.slot_len() as u32).expect("valid sizes");
+        }
+        queue_pair.copy = CopySpan::Whole;
+        self
     }
 
     /// The scenario with clients that the server does not know.
@@ -217,9 +232,10 @@ fn draw_server(random: &mut Random, frames: &FrameSizes) -> ServerConfig {
     };
     let (request, response) = (ring(), ring());
     let way = *pick(random, &[ResponseWay::Push, ResponseWay::Pull]);
+    let copy = *pick(random, &[CopySpan::Used, CopySpan::Used, CopySpan::Whole]);
     ServerConfig {
         plan: Plan::new(design, topology).expect("a topology drawn to suit the design"),
-        queue_pair: QueuePairGeometry { request, response, way },
+        queue_pair: QueuePairGeometry { request, response, way, copy },
         flush: FlushPolicy { len: random.within(256..=2_048) as usize, ticks: random.within(0..=50 * US) },
         copy_count_max: random.within(2..=16) as usize,
         port: PortGeometry { frame_len: frames.payload_len_max + 28, frame_count: random.within(4..=128) as usize },

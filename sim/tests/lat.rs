@@ -58,6 +58,16 @@ fn a_full_copy_engine_makes_batches_wait_and_nothing_else() {
 }
 
 #[test]
+fn one_batch_in_flight_and_whole_slots_are_a_configuration_like_others() {
+    for scenario in Scenario::all_calm(Design::Lat) {
+        let slot_len = scenario.server.queue_pair.request.slot_len() as u64;
+        let report = balance::check(&scenario.stop_and_wait());
+        let copies = report.total(Counter::Copies);
+        assert_eq!(report.total(Counter::CopyBytes), copies * slot_len, "every copy is a whole slot");
+    }
+}
+
+#[test]
 fn what_fits_no_slot_does_not_stop_the_others() {
     let mut scenario = Scenario::calm(Design::Lat, Wire::Native);
     scenario.server.port.frame_len = DATAGRAM_LEN_MAX;

@@ -6,7 +6,7 @@ use qp_wire::qp::SLOT_HEADER_LEN;
 use crate::counters::{Counter, Counters};
 use crate::design::{QueuePairId, Side};
 use crate::dma::{COPY_ALIGN, CopyOutcome, Direction, DmaEngine, Job, Window};
-use crate::ring::{QueuePairGeometry, Received, SlotReceiver, SlotSender, request_ring, response_ring};
+use crate::ring::{CopySpan, QueuePairGeometry, Received, SlotReceiver, SlotSender, request_ring, response_ring};
 
 /// How often a copy that failed is started again before the queue pair is given up.
 const COPY_RETRIES: u32 = 3;
@@ -157,9 +157,30 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
         };
         counters.add(Counter::BatchesSent, 1);
         counters.add(Counter::BatchBytesSent, len as u64);
-        let job = Job { direction: Direction::Push, offset: sealed.offset, len: sealed.copy_len, buf, tag: 0 };
+        let len = match self.end.geometry.copy {
+            CopySpan::Used => sealed.copy_len,
+            CopySpan::Whole => self.sent_slot_len(),
+        };
+        let job = Job { direction: Direction::Push, offset: sealed.offset, len, buf, tag: 0 };
         self.submit(job, counters);
         self.end.engine.flush();
+    }
+
+    /// Length of the slots that this end sends, in bytes.
+    fn sent_slot_len(&self) -> usize {
+        match self.side {
+            Side::Dpu => self.end.geometry.request.slot_len(),
+            Side::Host => self.end.geometry.response.slot_len(),
+        }
+    }
+
+    /// Length of the next pull, in bytes.
+    fn pull_len(&self) -> usize {
+        let slot_len = self.end.geometry.response.slot_len();
+        match self.end.geometry.copy {
+            CopySpan::Used => self.pull_len.min(slot_len),
+            CopySpan::Whole => slot_len,
+        }
     }
 
     fn submit(&mut self, job: Job<D::Buf>, counters: &mut Counters) {
@@ -216,7 +237,7 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
         let job = Job {
             direction: Direction::Pull,
             offset: self.end.geometry.response_offset() + self.receiver.next_offset(),
-            len: self.pull_len.min(self.end.geometry.response.slot_len()),
+            len: self.pull_len(),
             buf,
             tag: PULL_TAG,
         };
@@ -241,7 +262,7 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
         }
         let slot_len = self.end.geometry.response.slot_len();
         let needed = (header.len as usize).min(slot_len).next_multiple_of(COPY_ALIGN);
-        let pulled = self.pull_len.min(slot_len);
+        let pulled = self.pull_len();
         self.pull_len = needed.clamp(PULL_LEN_MIN, slot_len);
         if needed > pulled {
             return None;

@@ -99,6 +99,15 @@ pub enum ResponseWay {
     Pull,
 }
 
+/// How much of a slot is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopySpan {
+    /// The bytes in use, rounded up to [`COPY_ALIGN`].
+    Used,
+    /// The slot, whatever is in use: what the paper's prototype does, to compare with.
+    Whole,
+}
+
 /// The sizes of a queue pair, and who moves its responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueuePairGeometry {
@@ -108,6 +117,8 @@ pub struct QueuePairGeometry {
     pub response: RingGeometry,
     /// Who moves the responses.
     pub way: ResponseWay,
+    /// How much of each slot is copied.
+    pub copy: CopySpan,
 }
 
 impl QueuePairGeometry {

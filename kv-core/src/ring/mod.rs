@@ -21,7 +21,7 @@ mod receiver;
 mod sender;
 
 pub use geometry::{
-    GeometryError, QueuePairGeometry, ResponseWay, RingGeometry, SLOT_COUNT_MAX, SLOT_LEN_MAX, SLOT_LEN_MIN,
+    CopySpan, GeometryError, QueuePairGeometry, ResponseWay, RingGeometry, SLOT_COUNT_MAX, SLOT_LEN_MAX, SLOT_LEN_MIN,
 };
 pub use receiver::{Received, SlotReceiver};
 pub use sender::{CreditError, RingIdentity, SealedSlot, SlotSender};

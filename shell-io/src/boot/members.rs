@@ -153,7 +153,7 @@ impl Opener {
     /// Copies go to the peer's window, except a host's whose responses are pulled: they stay in its own.
     fn open_engine<D: Transport>(&self, place: &Place, attachment: &Attachment) -> Result<D, TransportError> {
         let Attachment { peer, offset, len, .. } = attachment;
-        let QueuePairGeometry { request, response, way } = &self.geometry;
+        let QueuePairGeometry { request, response, way, .. } = &self.geometry;
         let buf_len = match (self.side, way) {
             (Side::Host, _) => response.slot_len(),
             (Side::Dpu, ResponseWay::Push) => request.slot_len(),

@@ -10,7 +10,9 @@ use kv_core::design::{
     CORE_COUNT_MAX, Design, ENDPOINT_COUNT_MAX, PARTITION_COUNT_MAX, Plan, PlanError, Side, Topology,
 };
 use kv_core::engine::policy::PREFIX_COUNT_MAX;
-use kv_core::ring::{GeometryError, QueuePairGeometry, ResponseWay, RingGeometry, SLOT_COUNT_MAX, SLOT_LEN_MAX};
+use kv_core::ring::{
+    CopySpan, GeometryError, QueuePairGeometry, ResponseWay, RingGeometry, SLOT_COUNT_MAX, SLOT_LEN_MAX, SLOT_LEN_MIN,
+};
 use kv_core::table::ITEM_LEN_HINT_DEFAULT;
 use qp_wire::limits::DATAGRAM_LEN_MAX;
 use serde::{Deserialize, Serialize};
@@ -23,10 +25,7 @@ use super::prefix::Prefix;
 
 const CORES_MAX: u64 = CORE_COUNT_MAX as u64;
 const SLOT_COUNT_LAST: u64 = SLOT_COUNT_MAX as u64;
-/// A request slot holds the longest frame, with the slot's own headers.
-const REQUEST_SLOT_LEN_MIN: u64 = (DATAGRAM_LEN_MAX + 64).next_multiple_of(64) as u64;
-/// A response slot holds the longest answer; to a frame of MICA2's with the most requests, 3 bytes more for each.
-const RESPONSE_SLOT_LEN_MIN: u64 = (DATAGRAM_LEN_MAX + 64 + 3 * (DATAGRAM_LEN_MAX / 24)).next_multiple_of(64) as u64;
+const SLOT_LEN_FIRST: u64 = SLOT_LEN_MIN as u64;
 const SLOT_LEN_LAST: u64 = SLOT_LEN_MAX as u64;
 const DATAGRAM_MAX: u64 = DATAGRAM_LEN_MAX as u64;
 /// Leaves a port for the last endpoint.
@@ -133,6 +132,16 @@ pub enum ResponseSetting {
     Pull,
 }
 
+/// How much of a slot is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopySetting {
+    /// The bytes in use.
+    Used,
+    /// The slot, whatever is in use.
+    Whole,
+}
+
 /// `[queue_pair]`: the rings between the sides. Both sides must have the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -140,11 +149,13 @@ pub struct QueuePairSection {
     /// Batches in flight; a power of two.
     pub depth: Bounded<u32, 1, SLOT_COUNT_LAST>,
     /// Bytes of a request slot; a multiple of 64.
-    pub request_slot_len: Bounded<u32, REQUEST_SLOT_LEN_MIN, SLOT_LEN_LAST>,
+    pub request_slot_len: Bounded<u32, SLOT_LEN_FIRST, SLOT_LEN_LAST>,
     /// Bytes of a response slot; a multiple of 64.
-    pub response_slot_len: Bounded<u32, RESPONSE_SLOT_LEN_MIN, SLOT_LEN_LAST>,
+    pub response_slot_len: Bounded<u32, SLOT_LEN_FIRST, SLOT_LEN_LAST>,
     /// Who copies responses.
     pub response: ResponseSetting,
+    /// How much of each slot is copied.
+    pub copy: CopySetting,
     /// Bytes at which a batch leaves without waiting for more.
     pub flush_len: Bounded<u32, 1, SLOT_LEN_LAST>,
     /// Microseconds after which a batch leaves however small it is.
@@ -158,6 +169,7 @@ impl Default for QueuePairSection {
             request_slot_len: Bounded::default_of(16 * 1024),
             response_slot_len: Bounded::default_of(64 * 1024),
             response: ResponseSetting::Push,
+            copy: CopySetting::Used,
             flush_len: Bounded::default_of(1024),
             flush_us: Bounded::default_of(5),
         }
@@ -185,15 +197,36 @@ impl QueuePairSection {
                 ResponseSetting::Push => ResponseWay::Push,
                 ResponseSetting::Pull => ResponseWay::Pull,
             },
+            copy: match self.copy {
+                CopySetting::Used => CopySpan::Used,
+                CopySetting::Whole => CopySpan::Whole,
+            },
         })
     }
 
-    fn check(&self) -> Result<(), Finding> {
+    fn check(&self, network: &NetworkSection) -> Result<(), Finding> {
         self.geometry()?;
+        let frame_len = u32::from(network.frame_len_max.get());
+        let at_least = |slot_len: u32, key, needed: u32| {
+            let expected = format!("at least {needed}, for a frame of network.frame_len_max = {frame_len}");
+            require(slot_len >= needed, key, expected)
+        };
+        at_least(self.request_slot_len.get(), "queue_pair.request_slot_len", request_slot_len_min(frame_len))?;
+        at_least(self.response_slot_len.get(), "queue_pair.response_slot_len", response_slot_len_min(frame_len))?;
         let longest = self.request_slot_len.get();
         let expected = format!("at most queue_pair.request_slot_len = {longest}");
         require(self.flush_len.get() <= longest, "queue_pair.flush_len", expected)
     }
+}
+
+/// A request slot holds the longest frame, with the slot's own headers.
+fn request_slot_len_min(frame_len: u32) -> u32 {
+    (frame_len + 64).next_multiple_of(64)
+}
+
+/// A response slot holds the longest answer; to a frame of MICA2's with the most requests, 3 bytes more for each.
+fn response_slot_len_min(frame_len: u32) -> u32 {
+    (frame_len + 64 + 3 * (frame_len / 24)).next_multiple_of(64)
 }
 
 /// `[network]`: where clients reach this side, and who they may be.
@@ -447,7 +480,7 @@ pub(super) fn check_together(
     let made = plan.plan()?;
     network.check(&made)?;
     port.check(network)?;
-    queue_pair.check()?;
+    queue_pair.check(network)?;
     table.check(plan.partitions.get())?;
     cores.check(made.core_count(side))
 }

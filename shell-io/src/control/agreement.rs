@@ -8,7 +8,7 @@ use std::fmt;
 use arch::crc32c;
 use kv_core::design::{Design, Plan, Side};
 
-use crate::config::{DmaKind, DmaSection, NetworkSection, QueuePairSection, ResponseSetting};
+use crate::config::{CopySetting, DmaKind, DmaSection, NetworkSection, QueuePairSection, ResponseSetting};
 
 /// One thing that must be equal on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +44,13 @@ pub enum Field {
     FrameLenMax = 13,
     /// `dma.kind`: 0 shared memory, 1 DOCA.
     Dma = 14,
+    /// `queue_pair.copy`: 0 what is used, 1 whole slots.
+    Copy = 15,
 }
 
 impl Field {
     /// Every field, in the order of its index.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::QueuePairVersion,
         Self::NativeVersion,
         Self::Design,
@@ -64,6 +66,7 @@ impl Field {
         Self::PartitionMap,
         Self::FrameLenMax,
         Self::Dma,
+        Self::Copy,
     ];
 
     /// The name in messages: the key of the configuration file where there is one.
@@ -84,6 +87,7 @@ impl Field {
             Self::PartitionMap => "partition map",
             Self::FrameLenMax => "network.frame_len_max",
             Self::Dma => "dma.kind",
+            Self::Copy => "queue_pair.copy",
         }
     }
 
@@ -96,6 +100,8 @@ impl Field {
             (Self::ConcurrentRead, 1) => "true".to_owned(),
             (Self::Response, 0) => "push".to_owned(),
             (Self::Response, 1) => "pull".to_owned(),
+            (Self::Copy, 0) => "used".to_owned(),
+            (Self::Copy, 1) => "whole".to_owned(),
             (Self::Dma, 0) => "shared-memory".to_owned(),
             (Self::Dma, 1) => "doca".to_owned(),
             (Self::PartitionMap, _) => format!("{value:#010x}"),
@@ -164,6 +170,7 @@ impl Agreement {
             .with(Field::RequestSlotLen, u64::from(section.request_slot_len.get()))
             .with(Field::ResponseSlotLen, u64::from(section.response_slot_len.get()))
             .with(Field::Response, u64::from(section.response == ResponseSetting::Pull))
+            .with(Field::Copy, u64::from(section.copy == CopySetting::Whole))
     }
 
     /// The first field in which two agreements differ.
@@ -247,6 +254,7 @@ mod tests {
             ("depth = 8", "queue_pair.depth differs: 4 on this side, 8 on the other one"),
             ("request_slot_len = 32768", "queue_pair.request_slot_len differs: 16384 on this side, 32768 on"),
             ("response_slot_len = 32768", "queue_pair.response_slot_len differs: 65536 on this side, 32768 on"),
+            ("copy = 'whole'", "queue_pair.copy differs: used on this side, whole on the other one"),
             ("response = 'pull'", "queue_pair.response differs: push on this side, pull on the other one"),
         ];
         let own = Agreement::of_plan(&plan(Design::Lat)).with_queue_pair(&QueuePairSection::default());

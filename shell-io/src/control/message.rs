@@ -28,7 +28,7 @@ use qp_wire::net::MacAddr;
 use super::agreement::{Agreement, Field, Mismatch};
 
 /// Version of this format.
-pub const CONTROL_VERSION: u16 = 3;
+pub const CONTROL_VERSION: u16 = 4;
 
 /// Bytes before the body.
 pub const HEADER_LEN: usize = 24;

@@ -14,7 +14,7 @@ use kv_core::engine::{Communicate, Engine, FlushPolicy, Policy, Prefix, Process,
 use kv_core::hash::Secret;
 use kv_core::partition::{Partition, Store};
 use kv_core::port::{Burst, DropCounts, Frame, PacketPort};
-use kv_core::ring::{self, QueuePairGeometry, ResponseWay, RingGeometry};
+use kv_core::ring::{self, CopySpan, QueuePairGeometry, ResponseWay, RingGeometry};
 use kv_core::sync::AtomicU64;
 use kv_core::table::{Mode, Table, TableConfig};
 use shell_io::dma::SharedWindow;
@@ -145,7 +145,7 @@ impl<'m> Server<'m> {
         let mut store = Store::new(secret);
         store.push(Partition::Owned(Table::format(memory, &config).expect("a table"))).expect("the first partition");
         let ring = |slot_len| RingGeometry::new(4, slot_len).expect("valid sizes");
-        let geometry = QueuePairGeometry { request: ring(2048), response: ring(4096), way };
+        let geometry = QueuePairGeometry { request: ring(2048), response: ring(4096), way, copy: CopySpan::Used };
         let region = |len: usize| Arc::new(Region::create(len.max(64)).expect("a region"));
         let net = std::rc::Rc::default();
         Self {
@@ -217,7 +217,7 @@ impl<'m> Server<'m> {
         let [host_export, dpu_export] = &self.exports[..] else { return Ok(()) };
         let to_host = Arc::new(MemoryMap::import(&self.device, &host_export.descriptor()?)?);
         let to_dpu = Arc::new(MemoryMap::import(&self.device, &dpu_export.descriptor()?)?);
-        let QueuePairGeometry { request, response, way } = self.geometry;
+        let QueuePairGeometry { request, response, way, .. } = self.geometry;
         let (target, offset) = match way {
             ResponseWay::Push => (Target::Peer(to_dpu), 0),
             ResponseWay::Pull => (Target::Own(Arc::clone(host_export)), self.geometry.response_offset()),

@@ -76,7 +76,7 @@ fn every_message_is_read_as_it_was_written() {
 
 #[test]
 fn the_bytes_of_a_heartbeat_are_these() {
-    let mut expected = b"DKVC\x03\x00\x04\x00\x08\x07\x06\x05\x04\x03\x02\x01\x04\x00\x00\x00".to_vec();
+    let mut expected = b"DKVC\x04\x00\x04\x00\x08\x07\x06\x05\x04\x03\x02\x01\x04\x00\x00\x00".to_vec();
     let sum = crc32c(crc32c(0, &expected), &[5, 0, 0, 0]);
     expected.extend_from_slice(&sum.to_le_bytes());
     expected.extend_from_slice(&[5, 0, 0, 0]);
