@@ -114,6 +114,8 @@ pub(super) struct Way<'a> {
     pub(super) offset: usize,
     /// Its length in bytes.
     pub(super) len: usize,
+    /// Ticks that the CPU's copies take beside their own.
+    pub(super) added_ticks: u64,
 }
 
 /// Why an engine could not be opened on its core.
@@ -138,7 +140,7 @@ impl Transport for SharedMemoryEngine {
     fn open(way: &Way<'_>, buf_len: usize, buf_count: usize) -> Result<Self, TransportError> {
         let Peer::SharedMemory(peer) = way.peer else { return Err(TransportError::Kind) };
         let region = Arc::clone(way.own.unwrap_or(peer));
-        Ok(Self::open(region, way.offset, way.len, buf_len, buf_count)?)
+        Ok(Self::open(region, way.offset, way.len, buf_len, buf_count)?.with_added_latency(way.added_ticks))
     }
 }
 

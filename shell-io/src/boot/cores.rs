@@ -48,6 +48,8 @@ pub(super) struct Shared<'a> {
     pub(super) busy_poll_us: u16,
     pub(super) geometry: QueuePairGeometry,
     pub(super) dma: DmaKind,
+    /// Microseconds that the CPU's copies take beside their own.
+    pub(super) added_latency_us: u64,
     /// Milliseconds after which a slot that is not whole or a batch without answer ends an epoch.
     pub(super) patience_ms: u64,
     pub(super) stop: &'a AtomicBool,
@@ -213,6 +215,7 @@ fn opener(shared: &Shared<'_>, places: Vec<Place>, region: Arc<Region>) -> Opene
         torn_ticks: rate.ticks_in_ms(shared.patience_ms),
         // A batch waits longer than a slot: the other side's core may have other work.
         stall_ticks: rate.ticks_in_ms(2 * shared.patience_ms),
+        added_ticks: rate.ticks_in_us(shared.added_latency_us),
         failed: None,
     }
 }

@@ -117,6 +117,8 @@ pub(super) struct Opener {
     pub(super) region: Arc<Region>,
     pub(super) torn_ticks: u64,
     pub(super) stall_ticks: u64,
+    /// Ticks that the CPU's copies take beside their own.
+    pub(super) added_ticks: u64,
     /// The queue pair for which there was no engine in this epoch.
     pub(super) failed: Option<QueuePairId>,
 }
@@ -167,8 +169,9 @@ impl Opener {
                 own: Some(&self.region),
                 offset: place.offset + self.geometry.response_offset(),
                 len: response.byte_len(),
+                added_ticks: self.added_ticks,
             },
-            _ => Way { peer, own: None, offset: *offset, len: *len },
+            _ => Way { peer, own: None, offset: *offset, len: *len, added_ticks: self.added_ticks },
         };
         D::open(&to, buf_len, buf_count)
     }

@@ -135,6 +135,7 @@ pub fn run<C: Boot>(config: &Config<C>, stop: &Arc<AtomicBool>, on_ready: impl F
         busy_poll_us: config.port.busy_poll_us.get(),
         geometry,
         dma: config.dma.kind,
+        added_latency_us: config.dma.added_latency_us.get().into(),
         patience_ms: config.control.timing().dead_after_ms,
         stop,
     };

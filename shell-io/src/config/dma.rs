@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounded::Bounded;
 use super::error::{Finding, require};
 use crate::dma::doca::is_pci_address;
 
@@ -27,11 +28,18 @@ pub struct DmaSection {
     pub device: String,
     /// The directory of DOCA's libraries; empty: where they are installed.
     pub library: PathBuf,
+    /// Microseconds that copies of the CPU take beside their own: a knob of experiments.
+    pub added_latency_us: Bounded<u32, 0, 1_000>,
 }
 
 impl Default for DmaSection {
     fn default() -> Self {
-        Self { kind: DmaKind::SharedMemory, device: String::new(), library: PathBuf::new() }
+        Self {
+            kind: DmaKind::SharedMemory,
+            device: String::new(),
+            library: PathBuf::new(),
+            added_latency_us: Bounded::default_of(0),
+        }
     }
 }
 
@@ -43,6 +51,8 @@ impl DmaSection {
             require(self.device.is_empty(), "dma.device", none)?;
             return require(self.library.as_os_str().is_empty(), "dma.library", none);
         }
+        let none = "0, since dma.kind is \"doca\"";
+        require(self.added_latency_us.get() == 0, "dma.added_latency_us", none)?;
         require(is_pci_address(&self.device), "dma.device", "a PCI address such as \"0000:03:00.0\"")
     }
 }

@@ -74,6 +74,8 @@ const MISTAKES: &[Mistake] = &[
     ("[dma]\nlibrary = '/opt'", "dma.library", "none, since dma.kind is \"shared-memory\""),
     ("[dma]\nkind = 'doca'", "dma.device", "a PCI address such as \"0000:03:00.0\""),
     ("[dma]\nkind = 'doca'\ndevice = 'mlx5_0'", "dma.device", "a PCI address such as"),
+    ("[dma]\nadded_latency_us = 1001", "dma.added_latency_us", "an integer from 0 to 1000"),
+    ("[dma]\nkind = 'doca'\nadded_latency_us = 2", "dma.added_latency_us", "0, since dma.kind is \"doca\""),
     ("[table]\nmemory = 268435456", "table.memory", "a size such as \"256MiB\""),
     ("[table]\nmemory = '256MB'", "table.memory", "a size such as \"256MiB\""),
     ("[table]\nmemory = '1023KiB'", "table.memory", "1MiB (64KiB for each of 16 partitions)"),

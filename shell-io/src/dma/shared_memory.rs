@@ -4,6 +4,9 @@
 //! and no more: a completion says that the words were written, not in which order the other side sees them. Checksums
 //! decide there, as they do with a device.
 //!
+//! For experiments, copies can be made to take [longer](SharedMemoryEngine::with_added_latency): then a job waits, and the
+//! core goes on meanwhile, as it does beside a device.
+//!
 //! What a device cannot do is wake a core that sleeps: after a push, [`DmaEngine::flush`] rings the doorbell of the
 //! peer's region.
 
@@ -14,6 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arch::Tick;
 use kv_core::dma::{COPY_ALIGN, Completion, CopyOutcome, Direction, DmaEngine, Job, Window};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
@@ -107,8 +111,17 @@ pub struct SharedMemoryEngine {
     /// Copies that ended and were not told yet, at most `depth`; it never grows beyond.
     ended: VecDeque<Completion<SharedBuf>>,
     depth: usize,
+    /// Copies that wait for their time, at most `depth` with those that ended.
+    delayed: VecDeque<Delayed>,
+    added_ticks: u64,
     /// Whether something was pushed since the last flush.
     is_unannounced: bool,
+}
+
+/// A copy that has been submitted and does not begin before its time.
+struct Delayed {
+    submitted: Tick,
+    job: Job<SharedBuf>,
 }
 
 impl SharedMemoryEngine {
@@ -131,7 +144,47 @@ impl SharedMemoryEngine {
         let buffer = || vec![Line::new_zeroed(); buf_len / COPY_ALIGN].into_boxed_slice();
         let pool = Pool::new((0..buf_count).map(|_| buffer()).collect());
         let ended = VecDeque::with_capacity(buf_count);
-        Ok(Self { region, window, pool, ended, depth: buf_count, is_unannounced: false })
+        let delayed = VecDeque::with_capacity(buf_count);
+        Ok(Self { region, window, pool, ended, depth: buf_count, delayed, added_ticks: 0, is_unannounced: false })
+    }
+
+    /// The same engine, with copies that are done no sooner than `ticks` of this machine's counter after their submission,
+    /// when the engine is polled; 0 for at once. To compare ways of batching beside copies that take time.
+    #[must_use]
+    pub fn with_added_latency(mut self, ticks: u64) -> Self {
+        self.added_ticks = ticks;
+        self
+    }
+
+    fn copy(&mut self, mut job: Job<SharedBuf>) {
+        let first = self.window.start + job.offset / size_of::<u64>();
+        let words = &self.region.data()[first..first + job.len / size_of::<u64>()];
+        match job.direction {
+            Direction::Push => {
+                push(job.buf.lines.get(), words);
+                self.is_unannounced = true;
+            }
+            Direction::Pull => pull(words, job.buf.lines.get_mut()),
+        }
+        self.ended.push_back(Completion { job, outcome: CopyOutcome::Copied });
+    }
+
+    /// Does the copies whose time has come.
+    fn copy_delayed(&mut self) {
+        let now = arch::now();
+        while self.delayed.front().is_some_and(|delayed| now.since(delayed.submitted) >= self.added_ticks) {
+            if let Some(Delayed { job, .. }) = self.delayed.pop_front() {
+                self.copy(job);
+            }
+        }
+        self.announce();
+    }
+
+    fn announce(&mut self) {
+        if self.is_unannounced {
+            self.is_unannounced = false;
+            self.region.doorbell().ring();
+        }
     }
 
     fn can_take(&self, job: &Job<SharedBuf>) -> bool {
@@ -146,38 +199,33 @@ impl DmaEngine for SharedMemoryEngine {
     type Buf = SharedBuf;
 
     fn room(&self) -> usize {
-        self.depth.saturating_sub(self.ended.len())
+        self.depth.saturating_sub(self.ended.len() + self.delayed.len())
     }
 
     fn alloc(&mut self) -> Option<SharedBuf> {
         Some(SharedBuf { lines: self.pool.take()? })
     }
 
-    fn submit(&mut self, mut job: Job<SharedBuf>) -> Result<(), Job<SharedBuf>> {
+    fn submit(&mut self, job: Job<SharedBuf>) -> Result<(), Job<SharedBuf>> {
         if !self.can_take(&job) {
             return Err(job);
         }
-        let first = self.window.start + job.offset / size_of::<u64>();
-        let words = &self.region.data()[first..first + job.len / size_of::<u64>()];
-        match job.direction {
-            Direction::Push => {
-                push(job.buf.lines.get(), words);
-                self.is_unannounced = true;
-            }
-            Direction::Pull => pull(words, job.buf.lines.get_mut()),
+        if self.added_ticks == 0 {
+            self.copy(job);
+        } else {
+            self.delayed.push_back(Delayed { submitted: arch::now(), job });
         }
-        self.ended.push_back(Completion { job, outcome: CopyOutcome::Copied });
         Ok(())
     }
 
     fn flush(&mut self) {
-        if self.is_unannounced {
-            self.is_unannounced = false;
-            self.region.doorbell().ring();
-        }
+        self.announce();
     }
 
     fn poll(&mut self) -> Option<Completion<SharedBuf>> {
+        if !self.delayed.is_empty() {
+            self.copy_delayed();
+        }
         self.ended.pop_front()
     }
 }

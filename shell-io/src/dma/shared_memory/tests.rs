@@ -105,6 +105,25 @@ fn a_full_engine_hands_the_job_back() {
 }
 
 #[test]
+fn a_copy_with_added_latency_is_done_when_its_time_has_come_and_not_before() {
+    let region = region();
+    let mut engine = engine(&region).with_added_latency(u64::MAX);
+    let window = SharedWindow::open(Arc::clone(&region), REGION_LEN / 2, 64).expect("a window");
+    let mut push = job(&mut engine, Direction::Push, 0, 64);
+    push.buf.as_mut().fill(7);
+    engine.submit(push).expect("room");
+    engine.flush();
+    assert!(engine.poll().is_none() && engine.room() == 1, "it counts as in flight");
+    assert!(bytes(&window).iter().all(|byte| *byte == 0));
+    engine.added_ticks = 1;
+    while engine.poll().is_none() {
+        assert_eq!(engine.room(), 1);
+    }
+    assert!(bytes(&window).iter().all(|byte| *byte == 7));
+    assert_eq!(engine.room(), 2);
+}
+
+#[test]
 fn buffers_are_aligned_and_come_back_when_dropped() {
     let mut engine = engine(&region());
     for _ in 0..5 {
