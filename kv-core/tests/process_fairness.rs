@@ -12,7 +12,7 @@ use kv_core::dma::{Completion, CopyOutcome, DmaEngine, Job, Window};
 use kv_core::engine::{Engine as _, Fault, Process, QueuePairEnd};
 use kv_core::hash::Secret;
 use kv_core::partition::{Partition, Store};
-use kv_core::ring::{QueuePairGeometry, ResponseWay, RingGeometry, SlotSender, request_ring};
+use kv_core::ring::{CopySpan, QueuePairGeometry, ResponseWay, RingGeometry, SlotSender, request_ring};
 use kv_core::sync::{AtomicU64, Ordering};
 use kv_core::table::{Mode, Table, TableConfig};
 use qp_wire::batch::RequestWriter;
@@ -147,7 +147,8 @@ struct Scene<'m> {
 impl<'m> Scene<'m> {
     fn new(memory: &'m [AtomicU64], copies: &[Copies]) -> Self {
         let ring = RingGeometry::new(SLOT_COUNT, SLOT_LEN as u32).expect("valid sizes");
-        let geometry = QueuePairGeometry { request: ring, response: ring, way: ResponseWay::Push };
+        let geometry =
+            QueuePairGeometry { request: ring, response: ring, way: ResponseWay::Push, copy: CopySpan::Used };
         let secret = Secret { k0: 1, k1: 2 };
         let config = TableConfig { mode: Mode::Store, concurrent_read: false, secret, item_len_hint: 16 };
         let mut store = Store::new(secret);

@@ -8,7 +8,8 @@ use kv_core::engine::{Engine, Process, QueuePairEnd};
 use kv_core::hash::Secret;
 use kv_core::partition::{Partition, Store};
 use kv_core::ring::{
-    QueuePairGeometry, Received, ResponseWay, RingGeometry, SlotReceiver, SlotSender, request_ring, response_ring,
+    CopySpan, QueuePairGeometry, Received, ResponseWay, RingGeometry, SlotReceiver, SlotSender, request_ring,
+    response_ring,
 };
 use kv_core::sync::AtomicU64;
 use kv_core::table::{Mode, Table, TableConfig};
@@ -48,7 +49,8 @@ struct Pair {
 impl Pair {
     fn new(id: QueuePairId, seed: u64, plan: FaultPlan, process: &mut Process<'_, SimDma, SimWindow>) -> Self {
         let ring = RingGeometry::new(4, SLOT_LEN as u32).expect("valid sizes");
-        let geometry = QueuePairGeometry { request: ring, response: ring, way: ResponseWay::Push };
+        let geometry =
+            QueuePairGeometry { request: ring, response: ring, way: ResponseWay::Push, copy: CopySpan::Used };
         let physics = Physics::new(seed, plan);
         let (host, dpu) = (SimWindow::new(geometry.host_window_len()), SimWindow::new(geometry.dpu_window_len()));
         let dma = DmaGeometry { buf_len: SLOT_LEN, buf_count: 5, job_count_max: 4 };
