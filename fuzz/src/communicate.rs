@@ -11,7 +11,7 @@ use arch::{Tick, TickRate};
 use kv_core::counters::{Counter, Counters};
 use kv_core::design::QueuePairId;
 use kv_core::dma::CopyOutcome;
-use kv_core::engine::{Communicate, Engine as _, Fault, FlushPolicy, IdentityBytes, Policy, QueuePairEnd};
+use kv_core::engine::{Communicate, Engine as _, Fault, FlushLaw, FlushPolicy, IdentityBytes, Policy, QueuePairEnd};
 use kv_core::ring::{
     CopySpan, QueuePairGeometry, ResponseWay, RingGeometry, RingIdentity, request_ring, response_ring,
 };
@@ -72,7 +72,8 @@ impl Check {
         };
         let wire = Wire::default();
         let policy = policy(if shape & 32 == 0 { 1472 } else { 8972 });
-        let flush = FlushPolicy { len: 64 << (flush & 7), ticks: u64::from(flush >> 3) };
+        let law = if shape & 128 == 0 { FlushLaw::Fixed } else { FlushLaw::Adaptive };
+        let flush = FlushPolicy { len: 64 << (flush & 7), ticks: u64::from(flush >> 3), law };
         let rate = TickRate::from_hz(1_000_000).expect("a rate");
         let mut communicate = Box::new(Communicate::new(wire.clone(), policy.clone(), flush, rate));
         communicate.set_identity(IdentityBytes::from_slice(&identity()).expect("room for the longest identity"));

@@ -12,7 +12,7 @@ use arch::{Tick, TickRate};
 use counting::calls_during;
 use kv_core::counters::Counter;
 use kv_core::design::QueuePairId;
-use kv_core::engine::{Communicate, Engine, FlushPolicy, Policy, Prefix, Process, QueuePairEnd, Serve};
+use kv_core::engine::{Communicate, Engine, FlushLaw, FlushPolicy, Policy, Prefix, Process, QueuePairEnd, Serve};
 use kv_core::hash::{KeyHash, Secret};
 use kv_core::partition::{Partition, Store};
 use kv_core::ring::{CopySpan, QueuePairGeometry, ResponseWay, RingGeometry};
@@ -203,7 +203,7 @@ fn serve_answers_without_allocation() {
 fn offload(way: ResponseWay) {
     let memory = memory();
     let [dpu_end, host_end] = ends(way);
-    let flush = FlushPolicy { len: 1024, ticks: 5000 };
+    let flush = FlushPolicy { len: 1024, ticks: 5000, law: FlushLaw::Adaptive };
     let mut communicate = Box::new(Communicate::new(port(), policy(), flush, rate()));
     let mut process = Box::new(Process::new(store(&memory), rate(), false));
     communicate.attach(dpu_end);

@@ -8,7 +8,7 @@
 //!    ones that a correct store could have shown.
 
 use kv_core::design::{Design, Plan, Topology};
-use kv_core::engine::FlushPolicy;
+use kv_core::engine::{FlushLaw, FlushPolicy};
 use kv_core::framed::Framed;
 use kv_core::ring::{CopySpan, QueuePairGeometry, ResponseWay, RingGeometry};
 use kv_core::table::Mode;
@@ -87,7 +87,7 @@ impl Scenario {
                     way: ResponseWay::Push,
                     copy: CopySpan::Used,
                 },
-                flush: FlushPolicy { len: 1_024, ticks: 5 * US },
+                flush: FlushPolicy { len: 1_024, ticks: 5 * US, law: FlushLaw::Adaptive },
                 copy_count_max: 8,
                 port: PortGeometry { frame_len: 1_500, frame_count: 64 },
                 reply_len_max: 1_472,
@@ -236,7 +236,11 @@ fn draw_server(random: &mut Random, frames: &FrameSizes) -> ServerConfig {
     ServerConfig {
         plan: Plan::new(design, topology).expect("a topology drawn to suit the design"),
         queue_pair: QueuePairGeometry { request, response, way, copy },
-        flush: FlushPolicy { len: random.within(256..=2_048) as usize, ticks: random.within(0..=50 * US) },
+        flush: FlushPolicy {
+            len: random.within(256..=2_048) as usize,
+            ticks: random.within(0..=50 * US),
+            law: *pick(random, &[FlushLaw::Adaptive, FlushLaw::Fixed]),
+        },
         copy_count_max: random.within(2..=16) as usize,
         port: PortGeometry { frame_len: frames.payload_len_max + 28, frame_count: random.within(4..=128) as usize },
         // Long enough for the longest value and no longer than a frame.

@@ -2,7 +2,7 @@
 
 use kv_core::counters::Counter;
 use kv_core::design::{Design, Side};
-use kv_core::engine::FlushPolicy;
+use kv_core::engine::{FlushLaw, FlushPolicy};
 use kv_core::ring::RingGeometry;
 use qp_wire::DropReason;
 use qp_wire::limits::DATAGRAM_LEN_MAX;
@@ -105,7 +105,7 @@ fn answers_to_both_protocols_share_slots_of_every_length() {
         (scenario.operation_count, scenario.value_len_max, scenario.server.reply_len_max) = (400, 100, 320);
         // Small requests that wait for each other fill the answers' slot first.
         scenario.key_len_max = 8;
-        scenario.server.flush = FlushPolicy { len: 4_096, ticks: 50_000 };
+        scenario.server.flush = FlushPolicy { len: 4_096, ticks: 50_000, law: FlushLaw::Fixed };
         scenario.server.queue_pair.response = RingGeometry::new(2, 64 * lines).expect("valid sizes");
         balance::check(&scenario);
     }

@@ -2,6 +2,7 @@
 
 mod batcher;
 mod deliver;
+mod flush;
 
 use arch::{Tick, TickRate};
 use qp_wire::DropReason;
@@ -9,6 +10,8 @@ use qp_wire::batch::ResponseColumns;
 
 use self::batcher::{Batcher, Batching, NoRoom};
 use self::deliver::{Delivery, Flight};
+use self::flush::{Flush, Progress};
+pub use self::flush::{FlushLaw, FlushPolicy};
 use super::inbound::{IdentityBytes, answer_here, screen};
 use super::link::{Fault, Link, QueuePairEnd};
 use super::outbound::{hand_over, transmit};
@@ -21,23 +24,12 @@ use crate::dma::{DmaEngine, Window};
 use crate::port::{Burst, Frame, PacketPort};
 use crate::ring::{ResponseWay, SLOT_LEN_MAX};
 
-/// When a batch that is not full is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlushPolicy {
-    /// A batch of this many bytes is sent at once. Above 1 KiB a copy gains little and PCIe latency grows (the paper's
-    /// measurement with `dual`).
-    pub len: usize,
-    /// While other batches are in flight, a smaller one waits for company this long, in ticks. With none in flight it
-    /// never waits.
-    pub ticks: u64,
-}
-
 /// The communication engine: it batches what arrives at its port into its queue pair, and sends what comes back.
 #[derive(Debug)]
 pub struct Communicate<P: PacketPort, D: DmaEngine, W, L = Unprofiled> {
     port: P,
     policy: Policy,
-    flush: FlushPolicy,
+    flush: Flush,
     rate: TickRate,
     identity: IdentityBytes,
     received: Burst<P::Frame>,
@@ -73,7 +65,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
         Self {
             port,
             policy: policy.bounded(),
-            flush,
+            flush: Flush::new(flush, rate),
             rate,
             identity: IdentityBytes::new(),
             received: Burst::new(),
@@ -112,6 +104,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
     pub fn attach(&mut self, end: QueuePairEnd<D, W>) {
         self.detach();
         self.counters.set(Counter::Epoch, u64::from(end.epoch));
+        self.flush.attach();
         self.link = Some(Link::new(end, Side::Dpu));
     }
 
@@ -243,7 +236,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
         match self.batcher.add(frame.payload(), &mut batching) {
             Ok(waits_for) => {
                 self.flight.push(frame, waits_for, now);
-                if self.batcher.len() >= self.flush.len {
+                if self.flush.is_full(self.batcher.len()) {
                     self.batcher.flush(link, &mut self.counters);
                 }
                 Ok(())
@@ -259,7 +252,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
     /// Sends the open batch when it has waited long enough.
     fn flush_when_due(&mut self, now: Tick) {
         self.profile.enter(Stage::Post);
-        let ticks = self.flush.ticks;
+        let ticks = self.flush.wait();
         let Some(link) = self.link.as_mut().filter(|link| link.fault().is_none()) else { return };
         let alone = link.sent() == link.taken();
         if self.batcher.since().is_some_and(|since| alone || now.since(since) >= ticks) {
@@ -272,13 +265,17 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Engine for Communicate<
     fn turn(&mut self, now: Tick) -> Turn {
         self.profile.enter(Stage::Others);
         self.port.begin_turn(now);
+        self.flush.begin_turn(now);
         let slots = self.take_responses(now);
         transmit(&mut self.answered, &mut self.port, &mut self.counters, &mut self.profile);
         let frames = self.take_requests(now);
         self.flush_when_due(now);
         transmit(&mut self.answered, &mut self.port, &mut self.counters, &mut self.profile);
         self.profile.enter(Stage::Others);
-        if self.working_link().is_none() {
+        if let Some(link) = self.working_link() {
+            let progress = Progress { sent: link.sent(), copied: link.copied(), answered: link.taken() };
+            self.flush.end_turn(slots + frames > 0, progress, now);
+        } else {
             // What still waited for room in a queue pair that is gone waits for nothing.
             self.batcher.clear();
         }

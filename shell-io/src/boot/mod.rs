@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use arch::TickRate;
 use kv_core::design::{CoreId, Plan, Side};
-use kv_core::engine::{FlushPolicy, Policy, Prefix, Prefixes};
+use kv_core::engine::{FlushLaw, FlushPolicy, Policy, Prefix, Prefixes};
 use kv_core::partition::Store;
 use qp_wire::net::Local;
 use tracing::info;
@@ -40,7 +40,9 @@ use self::publication::Publisher;
 use self::ways_in::WaysIn;
 use crate::announce::{Ready, side_name};
 use crate::clock::MonotonicClock;
-use crate::config::{self, Config, ConnectSection, ControlSection, ListenSection, NetworkSection, Pin, TableMode};
+use crate::config::{
+    self, Config, ConnectSection, ControlSection, FlushSetting, ListenSection, NetworkSection, Pin, TableMode,
+};
 use crate::control::{Agreement, EndpointAddress, Introduction, Link, Timing, Way};
 use crate::counters_file::{CountersFile, CountersHead};
 use crate::lcore;
@@ -355,6 +357,10 @@ fn flush_policy<C>(config: &Config<C>, rate: TickRate) -> FlushPolicy {
     FlushPolicy {
         len: config.queue_pair.flush_len.get() as usize,
         ticks: rate.ticks_in_us(config.queue_pair.flush_us.get().into()),
+        law: match config.queue_pair.flush {
+            FlushSetting::Adaptive => FlushLaw::Adaptive,
+            FlushSetting::Fixed => FlushLaw::Fixed,
+        },
     }
 }
 

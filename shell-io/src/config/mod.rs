@@ -33,8 +33,8 @@ pub use idle::{IdleSection, Power};
 pub use pin::Pin;
 pub use prefix::{Prefix, PrefixError};
 pub use sections::{
-    CopySetting, CoresSection, CountersSection, LogLevel, LogSection, NetworkSection, PlanSection, PortKind,
-    PortSection, QueuePairSection, ResponseSetting, TableMode, TableSection,
+    CopySetting, CoresSection, CountersSection, FlushSetting, LogLevel, LogSection, NetworkSection, PlanSection,
+    PortKind, PortSection, QueuePairSection, ResponseSetting, TableMode, TableSection,
 };
 
 /// The configuration of one side; `C` is its [`ControlSection`].

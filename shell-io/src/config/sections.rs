@@ -142,6 +142,16 @@ pub enum CopySetting {
     Whole,
 }
 
+/// How long a batch waits for company while others are in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlushSetting {
+    /// As long as copies and load make it worth while, at most `flush_us`.
+    Adaptive,
+    /// Always `flush_us`.
+    Fixed,
+}
+
 /// `[queue_pair]`: the rings between the sides. Both sides must have the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -156,6 +166,8 @@ pub struct QueuePairSection {
     pub response: ResponseSetting,
     /// How much of each slot is copied.
     pub copy: CopySetting,
+    /// How long a batch waits for company while others are in flight.
+    pub flush: FlushSetting,
     /// Bytes at which a batch leaves without waiting for more.
     pub flush_len: Bounded<u32, 1, SLOT_LEN_LAST>,
     /// Microseconds after which a batch leaves however small it is.
@@ -170,6 +182,7 @@ impl Default for QueuePairSection {
             response_slot_len: Bounded::default_of(64 * 1024),
             response: ResponseSetting::Push,
             copy: CopySetting::Used,
+            flush: FlushSetting::Adaptive,
             flush_len: Bounded::default_of(1024),
             flush_us: Bounded::default_of(5),
         }

@@ -10,7 +10,7 @@ use arch::{Tick, TickRate};
 use kv_core::counters::{Counter, Counters};
 use kv_core::design::QueuePairId;
 use kv_core::dma::Window;
-use kv_core::engine::{Communicate, Engine, FlushPolicy, Policy, Prefix, Process, QueuePairEnd};
+use kv_core::engine::{Communicate, Engine, FlushLaw, FlushPolicy, Policy, Prefix, Process, QueuePairEnd};
 use kv_core::hash::Secret;
 use kv_core::partition::{Partition, Store};
 use kv_core::port::{Burst, DropCounts, Frame, PacketPort};
@@ -134,7 +134,7 @@ fn new_dpu(net: &std::rc::Rc<std::cell::RefCell<Net>>) -> Box<Dpu> {
     let mut policy = Policy { reply_len_max: PAYLOAD_LEN_MAX, ..Policy::default() };
     let loopback = Prefix::new([127, 0, 0, 0].into(), 8).expect("a prefix");
     policy.listed.push(loopback).expect("room for one");
-    let flush = FlushPolicy { len: 1024, ticks: 5000 };
+    let flush = FlushPolicy { len: 1024, ticks: 5000, law: FlushLaw::Adaptive };
     Box::new(Communicate::new(TestPort { net: std::rc::Rc::clone(net) }, policy, flush, rate()))
 }
 
