@@ -13,6 +13,7 @@
 //! * [`node`], [`server`], [`scenario`], [`report`]: all roles of a design at work, a run of them, and its verdict.
 //! * [`balance`], [`dialogue`]: what must add up when nothing goes wrong, and one frame at a time.
 //! * [`workload`], [`directory`], [`wire`], [`client`]: what is asked, where, how, and by whom.
+//! * [`load`]: how fast queue pairs are, with costs of known hardware.
 //! * [`value`], [`history`]: values that tell who wrote them, and whether what clients saw is possible.
 
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@ pub mod dma;
 pub mod fault;
 pub mod history;
 pub mod link;
+pub mod load;
 pub mod medium;
 pub mod node;
 pub mod physics;
