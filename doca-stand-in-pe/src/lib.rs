@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "the functions of a C library")]
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use doca_stand_in::exports::{DEVICES, device_index, new_list, ok_unless};
 use doca_stand_in::{Context, Ended, Inventory, Map, Refused, World, exports, give, give_result, with_world};
@@ -156,6 +156,7 @@ exports! { PeFunctions:
             let is_alive = contexts.iter().any(|number| world.contexts.contains(*number));
             if !is_alive {
                 world.pes.remove(pe);
+                world.drop_event(pe.addr());
             }
             ok_unless(is_alive, RawError::IN_USE)
         })
@@ -166,6 +167,24 @@ exports! { PeFunctions:
         let has_progressed = !calls.is_empty();
         calls.into_iter().for_each(Call::make);
         has_progressed.into()
+    }
+
+    fn doca_pe_get_notification_handle(pe: *const Pe, handle: *mut c_int) -> RawError {
+        with_world(|world| {
+            let added = world.add_event(pe.addr());
+            give_result!(handle, added.map(|()| world.events.get(pe).handle()))
+        })
+    }
+
+    fn doca_pe_request_notification(pe: *mut Pe) -> RawError {
+        with_world(|world| {
+            let contexts = world.pes.get(pe).clone();
+            world.arm(pe.addr(), &contexts)
+        })
+    }
+
+    fn doca_pe_clear_notification(pe: *mut Pe, _handle: c_int) -> RawError {
+        with_world(|world| world.clear(pe.addr()))
     }
 
     fn doca_pe_connect_ctx(pe: *mut Pe, ctx: *mut Ctx) -> RawError {

@@ -86,9 +86,41 @@ exports! { WorkqFunctions:
             let is_used = world.workqs.get(workq).1.is_some();
             if !is_used {
                 world.workqs.remove(workq);
+                world.drop_event(workq.addr());
             }
             ok_unless(is_used, RawError::IN_USE)
         })
+    }
+
+    fn doca_workq_set_event_driven_enable(workq: *mut Workq, is_enabled: u8) -> RawError {
+        with_world(|world| {
+            if world.workqs.get(workq).1.is_some() {
+                return RawError::BAD_STATE;
+            }
+            world.drop_event(workq.addr());
+            let enabled = if is_enabled == 0 { Ok(()) } else { world.add_event(workq.addr()) };
+            enabled.err().unwrap_or(RawError::SUCCESS)
+        })
+    }
+
+    fn doca_workq_get_event_handle(workq: *mut Workq, handle: *mut c_int) -> RawError {
+        with_world(|world| {
+            if !world.events.contains(workq.addr()) {
+                return RawError::BAD_STATE;
+            }
+            give!(handle, world.events.get(workq).handle())
+        })
+    }
+
+    fn doca_workq_event_handle_arm(workq: *mut Workq) -> RawError {
+        with_world(|world| {
+            let contexts: Vec<_> = world.workqs.get(workq).1.into_iter().collect();
+            world.arm(workq.addr(), &contexts)
+        })
+    }
+
+    fn doca_workq_event_handle_clear(workq: *mut Workq, _handle: c_int) -> RawError {
+        with_world(|world| world.clear(workq.addr()))
     }
 
     fn doca_workq_submit(workq: *mut Workq, job: *const Job) -> RawError {

@@ -218,6 +218,12 @@ pub unsafe extern "C" fn doca_stand_in_faults(text: *const c_char) {
     fault_text(&text.to_string_lossy());
 }
 
+/// Not of DOCA's: how often an event was asked for.
+#[unsafe(no_mangle)]
+pub extern "C" fn doca_stand_in_armed_count() -> usize {
+    with_world(|world| world.armed_count)
+}
+
 /// Not of DOCA's: how many objects are alive.
 #[unsafe(no_mangle)]
 pub extern "C" fn doca_stand_in_live_count() -> usize {

@@ -24,6 +24,8 @@ pub struct Faults {
     pub lose: u32,
     /// An export gives a descriptor that is cut short, changed or of another version.
     pub descriptor: u32,
+    /// An event that was asked for does not come.
+    pub mute: u32,
     /// Something is not to be had while a context is set up.
     pub refuse: u32,
     /// Longest copy of the device, in bytes.
@@ -45,6 +47,7 @@ impl Default for Faults {
             death: 0,
             lose: 0,
             descriptor: 0,
+            mute: 0,
             refuse: 0,
             // What a BlueField-3 was seen to have.
             len_max: 2 << 20,
@@ -93,6 +96,7 @@ impl Faults {
             "death" => &mut self.death,
             "lose" => &mut self.lose,
             "descriptor" => &mut self.descriptor,
+            "mute" => &mut self.mute,
             "refuse" => &mut self.refuse,
             _ => return None,
         })

@@ -9,12 +9,14 @@
 //!   importer maps the file. So a copy reaches another process as DMA does, without its help.
 //! * The device has no thread of its own: work goes on in each call for progress, a random part of it where
 //!   [`Faults`] ask for that. With the same faults and calls, it does the same.
+//! * An *event* comes some time after it was asked for, if anything is in flight then; `mute` leaves some out.
 //! * What a completed copy has not written yet stays *on the wire* beyond the life of its context, as late DMA does.
 
 #![allow(unsafe_code, reason = "the functions of a C library, and memory that belongs to its callers")]
 
 mod context;
 mod descriptor;
+mod event;
 pub mod exports;
 mod faults;
 mod handle;
@@ -24,6 +26,7 @@ mod transfer;
 mod world;
 
 pub use context::{Context, Ended, Refused};
+pub use event::Event;
 pub use faults::Faults;
 pub use handle::Handles;
 pub use map::{Buffer, Inventory, Map};

@@ -6,6 +6,7 @@ use doca_sys::RawError;
 
 use crate::context::{Context, handle};
 use crate::descriptor::{self, Descriptor, Wrong};
+use crate::event::Event;
 use crate::faults::{Faults, Random};
 use crate::handle::Handles;
 use crate::map::{Buffer, Inventory, Map};
@@ -40,6 +41,10 @@ pub struct World {
     pub pes: Handles<Vec<usize>>,
     /// Tasks.
     pub tasks: Handles<Task>,
+    /// Events, by the work queue or the progress engine that they are of.
+    pub events: Handles<Event>,
+    /// How often an event was asked for.
+    pub armed_count: usize,
     pub(crate) wire: Vec<Transfer>,
     pub(crate) random: Random,
 }
@@ -89,6 +94,8 @@ impl World {
             workqs: Handles::new("work queue"),
             pes: Handles::new("progress engine"),
             tasks: Handles::new("task"),
+            events: Handles::new("event"),
+            armed_count: 0,
             wire: Vec::new(),
             random: Random::new(faults.seed),
         }
@@ -104,6 +111,46 @@ impl World {
     /// Whether something that could be had is refused this time.
     pub fn refuses(&mut self) -> bool {
         self.random.happens(self.faults.refuse)
+    }
+
+    /// Gives a queue an event, if it has none.
+    ///
+    /// # Errors
+    /// The process has no file numbers left.
+    pub fn add_event(&mut self, queue: usize) -> Result<(), RawError> {
+        if !self.events.contains(queue) {
+            self.events.insert_at(queue, Event::new().ok_or(RawError::OPERATING_SYSTEM)?);
+        }
+        Ok(())
+    }
+
+    /// Lets a queue's event come, if one of its contexts has anything in flight.
+    pub fn arm(&mut self, queue: usize, contexts: &[usize]) -> RawError {
+        if !self.events.contains(queue) {
+            return RawError::BAD_STATE;
+        }
+        self.armed_count += 1;
+        let is_busy = contexts.iter().any(|number| self.contexts.get(handle(*number)).in_flight() > 0);
+        if is_busy && !self.random.happens(self.faults.mute) {
+            self.events.get(handle(queue)).arm();
+        }
+        RawError::SUCCESS
+    }
+
+    /// Takes a queue's event away.
+    pub fn clear(&mut self, queue: usize) -> RawError {
+        if !self.events.contains(queue) {
+            return RawError::BAD_STATE;
+        }
+        self.events.get(handle(queue)).clear();
+        RawError::SUCCESS
+    }
+
+    /// Forgets a queue's event, if it has one.
+    pub fn drop_event(&mut self, queue: usize) {
+        if self.events.contains(queue) {
+            drop(self.events.remove(handle(queue)));
+        }
     }
 
     /// A new context with random numbers of its own.

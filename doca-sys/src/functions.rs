@@ -127,6 +127,10 @@ functions! {
         doca_ctx_workq_rm(ctx: *mut Ctx, workq: *mut Workq) -> RawError;
         doca_workq_create(depth: u32, workq: *mut *mut Workq) -> RawError;
         doca_workq_destroy(workq: *mut Workq) -> RawError;
+        doca_workq_set_event_driven_enable(workq: *mut Workq, is_enabled: u8) -> RawError;
+        doca_workq_get_event_handle(workq: *mut Workq, handle: *mut c_int) -> RawError;
+        doca_workq_event_handle_arm(workq: *mut Workq) -> RawError;
+        doca_workq_event_handle_clear(workq: *mut Workq, handle: c_int) -> RawError;
         doca_workq_submit(workq: *mut Workq, job: *const Job) -> RawError;
         doca_workq_progress_retrieve(workq: *mut Workq, event: *mut Event, flags: c_int) -> RawError;
         doca_mmap_create(user_data: *const Data, mmap: *mut *mut Mmap) -> RawError;
@@ -170,6 +174,9 @@ functions! {
         doca_pe_destroy(pe: *mut Pe) -> RawError;
         doca_pe_progress(pe: *mut Pe) -> u8;
         doca_pe_connect_ctx(pe: *mut Pe, ctx: *mut Ctx) -> RawError;
+        doca_pe_get_notification_handle(pe: *const Pe, handle: *mut c_int) -> RawError;
+        doca_pe_request_notification(pe: *mut Pe) -> RawError;
+        doca_pe_clear_notification(pe: *mut Pe, handle: c_int) -> RawError;
         doca_task_submit(task: *mut Task) -> RawError;
         doca_task_free(task: *mut Task);
         doca_ctx_set_user_data(ctx: *mut Ctx, user_data: Data) -> RawError;

@@ -98,6 +98,23 @@ fn shrd_answers() {
 }
 
 #[test]
+fn lat_answers_however_completions_are_waited_for() {
+    for generation in GENERATIONS {
+        for completion in ["block", "event"] {
+            for way in ["push", "pull"] {
+                let mut setup = setup(Design::Lat, generation, &format!("[queue_pair]\nresponse = \"{way}\"\n"));
+                for section in [&mut setup.host_only, &mut setup.dpu_only] {
+                    section.push_str(&format!("completion = \"{completion}\"\n"));
+                }
+                let server = start(setup, WEATHER);
+                answers_all(&server);
+                server.ends(&format!("{generation} {completion} {way}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn every_design_answers_in_bad_weather() {
     for generation in GENERATIONS {
         for (design, way) in

@@ -31,7 +31,7 @@ impl Bridge {
             DmaKind::SharedMemory => Ok(Self::SharedMemory),
             DmaKind::Doca => {
                 let directory = Some(section.library.as_path()).filter(|path| !path.as_os_str().is_empty());
-                let device = Device::open(directory, &section.device)?;
+                let device = Device::open_for(directory, &section.device, section.completion_mode())?;
                 let exports =
                     regions.iter().map(|region| export(&device, region.as_ref())).collect::<Result<_, _>>()?;
                 Ok(Self::Doca { device, exports })

@@ -27,7 +27,7 @@ pub use bounded::Bounded;
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use control::{ConnectSection, ControlSection, ListenSection};
 pub use directory::{DirectoryKind, DirectorySection};
-pub use dma::{DmaKind, DmaSection};
+pub use dma::{CompletionSetting, DmaKind, DmaSection};
 pub use error::{ConfigError, Finding};
 pub use idle::{IdleSection, Power};
 pub use pin::Pin;

@@ -74,6 +74,8 @@ const MISTAKES: &[Mistake] = &[
     ("[dma]\nkind = 'rdma'", "dma.kind", "`shared-memory` or `doca`"),
     ("[dma]\ndevice = '0000:03:00.0'", "dma.device", "none, since dma.kind is \"shared-memory\""),
     ("[dma]\nlibrary = '/opt'", "dma.library", "none, since dma.kind is \"shared-memory\""),
+    ("[dma]\ncompletion = 'event'", "dma.completion", "\"poll\", since dma.kind is \"shared-memory\""),
+    ("[dma]\ncompletion = 'interrupt'", "dma.completion", "one of `poll`, `block`, `event`"),
     ("[dma]\nkind = 'doca'", "dma.device", "a PCI address such as \"0000:03:00.0\""),
     ("[dma]\nkind = 'doca'\ndevice = 'mlx5_0'", "dma.device", "a PCI address such as"),
     ("[dma]\nadded_latency_us = 1001", "dma.added_latency_us", "an integer from 0 to 1000"),

@@ -37,6 +37,7 @@ mod pe;
 mod workq;
 
 pub use buffers::DocaBuf;
+pub use context::CompletionMode;
 pub(crate) use device::is_pci_address;
 pub use device::{Device, Installed, Limits};
 pub use engine::{DocaEngine, Target};

@@ -33,8 +33,17 @@ impl Control {
 
     /// How many of DOCA's objects are alive.
     pub(crate) fn live_count(&self) -> usize {
-        // SAFETY: the function has this signature.
-        let count = unsafe { self.0.get::<unsafe extern "C" fn() -> usize>(b"doca_stand_in_live_count\0") };
+        self.count(b"doca_stand_in_live_count\0")
+    }
+
+    /// How often the device was asked to call.
+    pub(crate) fn armed_count(&self) -> usize {
+        self.count(b"doca_stand_in_armed_count\0")
+    }
+
+    fn count(&self, symbol: &[u8]) -> usize {
+        // SAFETY: the functions that are asked for have this signature.
+        let count = unsafe { self.0.get::<unsafe extern "C" fn() -> usize>(symbol) };
         let count = count.expect("the function");
         // SAFETY: it takes nothing.
         unsafe { count() }

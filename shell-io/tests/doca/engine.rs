@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use kv_core::counters::{Counter, Counters};
 use kv_core::dma::{Completion, CopyOutcome, Direction, DmaEngine, Job};
-use shell_io::dma::doca::{Device, DocaBuf, DocaEngine, DocaError, Installed, MemoryMap, Target};
+use shell_io::dma::doca::{CompletionMode, Device, DocaBuf, DocaEngine, DocaError, Installed, MemoryMap, Target};
 use shell_io::memory::Region;
 
 use crate::control::{Control, alone};
@@ -26,10 +26,14 @@ struct Bench {
 
 impl Bench {
     fn new(generation: &str, faults: &str) -> Self {
+        Self::waiting(generation, faults, CompletionMode::Poll)
+    }
+
+    fn waiting(generation: &str, faults: &str, completion: CompletionMode) -> Self {
         let directory = directory(generation);
         let control = Control::of(&directory);
         control.faults(faults);
-        let device = Device::open(Some(&directory), DEVICE).expect("a device");
+        let device = Device::open_for(Some(&directory), DEVICE, completion).expect("a device");
         let region = Arc::new(Region::create(REGION_LEN).expect("a region"));
         let exported = MemoryMap::export(&device, &region).expect("an export");
         let described = exported.descriptor().expect("a descriptor");
@@ -102,6 +106,33 @@ fn what_is_pushed_is_pulled_and_nothing_else_changes() {
         }
         assert!(bench.is_zero_outside());
         engine.close().expect("a clean end");
+    }
+}
+
+#[test]
+fn whoever_waits_for_copies_gets_them_even_if_the_device_does_not_call() {
+    let _alone = alone();
+    for generation in GENERATIONS {
+        for (completion, faults, is_asked) in [
+            (CompletionMode::Poll, "seed=5,late=1000,tear=500", false),
+            (CompletionMode::Block, "seed=5,late=1000,tear=500", false),
+            (CompletionMode::Event, "seed=5,late=1000,tear=500", true),
+            (CompletionMode::Event, "seed=5,late=1000,mute=1000", true),
+        ] {
+            let bench = Bench::waiting(generation, faults, completion);
+            let mut engine = bench.engine(4);
+            let asked = bench.control.armed_count();
+            assert!(engine.poll().is_none(), "nothing is in flight");
+            assert_eq!(bench.control.armed_count(), asked, "nothing to be called for");
+            for seed in 0..8 {
+                let push = job(&mut engine, Direction::Push, 64, 1024, seed);
+                engine.submit(push).expect("room");
+                assert_eq!(wait(&mut engine).outcome, CopyOutcome::Copied);
+                assert!(bench.window()[64..64 + 1024].iter().copied().eq(pattern(1024, seed)), "{generation} {seed}");
+            }
+            assert_eq!(bench.control.armed_count() > asked, is_asked, "{generation} {completion:?}");
+            engine.close().expect("a clean end");
+        }
     }
 }
 

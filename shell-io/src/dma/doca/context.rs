@@ -1,13 +1,28 @@
 //! What an engine asks of either generation.
 
+use std::ffi::c_int;
+use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::time::Duration;
 
 use doca_sys::{Buf, BufInventory, Ctx, Dma, Generation, RawError};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::device::Device;
 use super::error::{DocaError, checked};
 use super::{pe, workq};
+
+/// How an engine waits for its copies when it has looked for ended ones and found none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompletionMode {
+    /// Not at all: its core does other work and looks again.
+    Poll,
+    /// It looks again and again.
+    Block,
+    /// Its core sleeps until the device calls.
+    Event,
+}
 
 /// What becomes of a copy that is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +90,29 @@ impl Context {
         }
     }
 
+    /// Sleeps until a task may have ended, or for this long at most. A task that it finds meanwhile it returns. Without an
+    /// event it does not sleep.
+    pub(super) fn sleep(&mut self, timeout: Duration) -> Option<Ended> {
+        let handle = match self {
+            Self::Workq(context) => context.arm(),
+            Self::Pe(context) => context.arm(),
+        }?;
+        // What ended before the device was asked to call, it may not call for.
+        let ended = self.poll();
+        if ended.is_none() {
+            // SAFETY: the file is the context's queue's, which is alive.
+            let file = unsafe { BorrowedFd::borrow_raw(handle) };
+            let timeout = timeout.try_into().ok();
+            // However it ends, the next thing is to look.
+            let _ = poll(&mut [PollFd::new(&file, PollFlags::IN)], timeout.as_ref());
+        }
+        match self {
+            Self::Workq(context) => context.clear(handle),
+            Self::Pe(context) => context.clear(handle),
+        }
+        ended
+    }
+
     /// Whether it takes no more tasks.
     pub(super) fn is_dead(&self) -> bool {
         match self {
@@ -91,6 +129,12 @@ impl Context {
             Self::Pe(context) => context.close(),
         }
     }
+}
+
+/// A file number that DOCA gives out.
+pub(super) fn given_handle(step: &'static str, result: RawError, handle: c_int) -> Result<c_int, DocaError> {
+    checked(step, result)?;
+    if handle < 0 { Err(DocaError::Refused { step, cause: RawError::UNEXPECTED }) } else { Ok(handle) }
 }
 
 /// What both generations' contexts have, and the steps of their ends.

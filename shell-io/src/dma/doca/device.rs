@@ -9,6 +9,7 @@ use doca_sys::{Dev, DevInfo, Generation};
 use kv_core::dma::COPY_ALIGN;
 use tracing::{info, warn};
 
+use super::context::CompletionMode;
 use super::error::{DocaError, checked};
 use super::library::Library;
 use super::{pe, workq};
@@ -89,6 +90,7 @@ pub struct Device {
     library: Arc<Library>,
     dev: NonNull<Dev>,
     limits: Limits,
+    completion: CompletionMode,
 }
 
 // SAFETY: the handle is used for set-up only, under the library's lock.
@@ -97,15 +99,27 @@ unsafe impl Send for Device {}
 unsafe impl Sync for Device {}
 
 impl Device {
-    /// Loads DOCA, from `directory` if it is named, and opens the device at a PCI address.
+    /// Loads DOCA, from `directory` if it is named, and opens the device at a PCI address. Its engines are polled.
     ///
     /// # Errors
     /// [`DocaError`]: there is no DOCA, no such device, or it cannot copy between the sides.
     pub fn open(directory: Option<&Path>, address: &str) -> Result<Arc<Self>, DocaError> {
+        Self::open_for(directory, address, CompletionMode::Poll)
+    }
+
+    /// The same, for engines that wait in another way.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn open_for(
+        directory: Option<&Path>,
+        address: &str,
+        completion: CompletionMode,
+    ) -> Result<Arc<Self>, DocaError> {
         let library = Library::load(directory)?;
         let device = {
             let _setup = library.setup();
-            Self::find_and_open(&library, address)?
+            Self::find_and_open(&library, address, completion)?
         };
         device.check(address)?;
         let (generation, origin) = (library.api().generation_number(), library.api().origin());
@@ -113,7 +127,7 @@ impl Device {
         Ok(Arc::new(device))
     }
 
-    fn find_and_open(library: &Arc<Library>, address: &str) -> Result<Self, DocaError> {
+    fn find_and_open(library: &Arc<Library>, address: &str, completion: CompletionMode) -> Result<Self, DocaError> {
         let wanted = PciAddress::parse(address);
         let opened = with_list(library, |found| {
             let device = found.iter().find(|device| Some(device.address) == wanted);
@@ -127,7 +141,7 @@ impl Device {
             Ok((dev, limits))
         })?;
         let (dev, limits) = opened;
-        Ok(Self { library: Arc::clone(library), dev, limits })
+        Ok(Self { library: Arc::clone(library), dev, limits, completion })
     }
 
     /// Whether it can what is needed.
@@ -146,6 +160,11 @@ impl Device {
     /// What it can.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// How its engines wait.
+    pub(super) fn completion(&self) -> CompletionMode {
+        self.completion
     }
 
     /// The generation of the interface, 1 or 2.

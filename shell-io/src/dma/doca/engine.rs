@@ -12,16 +12,21 @@
 use std::collections::VecDeque;
 use std::ptr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kv_core::counters::{Counter, Counters};
 use kv_core::dma::{COPY_ALIGN, Completion, CopyOutcome, Direction, DmaEngine, Job};
 use tracing::warn;
 
 use super::buffers::{Buffers, DocaBuf};
-use super::context::{Context, Ended, Ends, Inventory, Submitted};
+use super::context::{CompletionMode, Context, Ended, Ends, Inventory, Submitted};
 use super::device::Device;
 use super::error::DocaError;
 use super::memory_map::{Exported, Imported, MemoryMap};
+
+/// Longest wait for a copy at one time. One takes some microseconds, and whoever waits takes no packets meanwhile: so long
+/// waits only who would not get to know that a copy has ended.
+const WAIT_MAX: Duration = Duration::from_millis(1);
 
 /// Where an engine copies to and from.
 #[derive(Clone, Debug)]
@@ -256,6 +261,53 @@ impl DocaEngine {
         (flight.is_over() && !is_waiting).then_some(number)
     }
 
+    /// A job that is over.
+    fn look(&mut self) -> Option<Completion<DocaBuf>> {
+        loop {
+            if let Some(number) = self.over.pop_front() {
+                return self.tell(number);
+            }
+            let ended = self.context.poll();
+            self.take_in(ended);
+            if ended.is_none() && self.over.is_empty() {
+                return None;
+            }
+        }
+    }
+
+    /// Waits for one, if that was chosen and tasks are in flight.
+    fn wait(&mut self) -> Option<Completion<DocaBuf>> {
+        if self.is_dead || self.free_tasks.len() == self.ends.len() {
+            return None;
+        }
+        match self.device.completion() {
+            CompletionMode::Poll => None,
+            CompletionMode::Block => {
+                let begin = Instant::now();
+                while begin.elapsed() < WAIT_MAX {
+                    if let Some(completion) = self.look() {
+                        return Some(completion);
+                    }
+                    arch::spin_hint();
+                }
+                None
+            }
+            CompletionMode::Event => {
+                let ended = self.context.sleep(WAIT_MAX);
+                self.take_in(ended);
+                self.look()
+            }
+        }
+    }
+
+    /// Notes what a look at the context has shown.
+    fn take_in(&mut self, ended: Option<Ended>) {
+        self.note_death();
+        let over = ended.and_then(|ended| self.end(ended));
+        self.over.extend(over);
+        self.start_waiting();
+    }
+
     fn tell(&mut self, number: u32) -> Option<Completion<DocaBuf>> {
         let Flight { job, has_failed, .. } = self.flights.get_mut(number as usize)?.take()?;
         self.free_flights.push(number);
@@ -361,19 +413,7 @@ impl DmaEngine for DocaEngine {
     }
 
     fn poll(&mut self) -> Option<Completion<DocaBuf>> {
-        loop {
-            if let Some(number) = self.over.pop_front() {
-                return self.tell(number);
-            }
-            let ended = self.context.poll();
-            self.note_death();
-            let over = ended.and_then(|ended| self.end(ended));
-            self.over.extend(over);
-            self.start_waiting();
-            if ended.is_none() && self.over.is_empty() {
-                return None;
-            }
-        }
+        self.look().or_else(|| self.wait())
     }
 
     fn count(&mut self, counters: &mut Counters) {

@@ -1,6 +1,7 @@
 //! Generation 2: progress engines, tasks and callbacks.
 
 use std::cell::Cell;
+use std::ffi::c_int;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use doca_sys::{
     RawError, SharedFunctions, Task, TaskMemcpy,
 };
 
-use super::context::{Core, Ended, Ends, Submitted};
+use super::context::{CompletionMode, Core, Ended, Ends, Submitted, given_handle};
 use super::device::{Device, Found, Limits, PciAddress, listed};
 use super::error::{DocaError, checked};
 use super::memory_map::Access;
@@ -168,6 +169,8 @@ pub(super) struct Context {
     /// Its address is the context's word, so it stays where it is.
     told: Box<Told>,
     tasks: Vec<NonNull<TaskMemcpy>>,
+    /// The file that becomes readable when a task ends, if it was asked for.
+    event: Option<c_int>,
     is_connected: bool,
     is_closed: bool,
     is_dead: bool,
@@ -194,6 +197,7 @@ impl Context {
             pe,
             told: Box::new(Told::new(ends.len())),
             tasks: Vec::with_capacity(ends.len()),
+            event: None,
             is_connected: false,
             is_closed: false,
             is_dead: false,
@@ -214,6 +218,12 @@ impl Context {
         // SAFETY: both are alive, and not connected.
         checked("connect a DMA context", unsafe { (functions.doca_pe_connect_ctx)(self.pe.as_ptr(), ctx) })?;
         self.is_connected = true;
+        if self.core.device.completion() == CompletionMode::Event {
+            let mut handle = -1;
+            // SAFETY: the progress engine is alive, and the pointer is ours for the call.
+            let got = unsafe { (functions.doca_pe_get_notification_handle)(self.pe.as_ptr(), &raw mut handle) };
+            self.event = Some(given_handle("get an event", got, handle)?);
+        }
         let mut task_max = 0;
         // SAFETY: the context is alive, and the pointer is ours for the call.
         checked("ask for limits", unsafe { (functions.doca_dma_cap_get_max_num_tasks)(dma, &raw mut task_max) })?;
@@ -278,6 +288,20 @@ impl Context {
             self.is_dead |= !self.is_in(CTX_RUNNING);
         }
         ended
+    }
+
+    /// Asks for a call when a task ends: the file that it comes by.
+    pub(super) fn arm(&self) -> Option<c_int> {
+        let handle = self.event?;
+        // SAFETY: the progress engine is alive and this thread's.
+        let armed = unsafe { (self.functions.doca_pe_request_notification)(self.pe.as_ptr()) };
+        (armed == RawError::SUCCESS).then_some(handle)
+    }
+
+    /// Takes the call away, if it came.
+    pub(super) fn clear(&self, handle: c_int) {
+        // SAFETY: the progress engine is alive and this thread's, and the file is its. A call that stays comes too early.
+        let _ = unsafe { (self.functions.doca_pe_clear_notification)(self.pe.as_ptr(), handle) };
     }
 
     pub(super) fn is_dead(&self) -> bool {

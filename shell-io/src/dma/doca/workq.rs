@@ -1,5 +1,6 @@
 //! Generation 1: work queues, jobs and events.
 
+use std::ffi::c_int;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use doca_sys::{
     WORKQ_RETRIEVE_FLAGS_NONE, Workq, WorkqFunctions,
 };
 
-use super::context::{Core, Ended, Ends, Submitted};
+use super::context::{CompletionMode, Core, Ended, Ends, Submitted, given_handle};
 use super::device::{Device, Found, Limits, PciAddress, listed};
 use super::error::{DocaError, checked};
 use crate::memory::PAGE_LEN;
@@ -103,6 +104,8 @@ pub(super) struct Context {
     functions: WorkqFunctions,
     core: Core,
     workq: NonNull<Workq>,
+    /// The file that becomes readable when a job ends, if it was asked for.
+    event: Option<c_int>,
     in_flight: usize,
     has_device: bool,
     is_started: bool,
@@ -131,6 +134,7 @@ impl Context {
             functions: *functions,
             core: Core { device: Arc::clone(device), dma },
             workq,
+            event: None,
             in_flight: 0,
             has_device: false,
             is_started: false,
@@ -156,11 +160,26 @@ impl Context {
         self.has_device = true;
         self.core.start()?;
         self.is_started = true;
+        if self.core.device.completion() == CompletionMode::Event {
+            self.event = Some(self.new_event()?);
+        }
         // SAFETY: the context is started, and the queue is nobody's.
         let added = unsafe { (functions.doca_ctx_workq_add)(ctx, self.workq.as_ptr()) };
         checked("add a work queue to a context", added)?;
         self.is_queued = true;
         Ok(())
+    }
+
+    /// Lets the queue, which is in no context yet, call when a job ends.
+    fn new_event(&self) -> Result<c_int, DocaError> {
+        let workq = self.workq.as_ptr();
+        let mut handle = -1;
+        // SAFETY: the queue is alive.
+        let enabled = unsafe { (self.functions.doca_workq_set_event_driven_enable)(workq, 1) };
+        checked("let a work queue call", enabled)?;
+        // SAFETY: the queue is alive, and the pointer is ours for the call.
+        let got = unsafe { (self.functions.doca_workq_get_event_handle)(workq, &raw mut handle) };
+        given_handle("get an event", got, handle)
     }
 
     pub(super) fn submit(&mut self, task: u32, ends: &Ends, is_push: bool) -> Submitted {
@@ -202,6 +221,20 @@ impl Context {
         let task = u32::try_from(unsafe { event.user_data.u64 }).ok()?;
         self.in_flight = self.in_flight.saturating_sub(1);
         Some(Ended { task, is_copied: result == RawError::SUCCESS })
+    }
+
+    /// Asks for a call when a job ends: the file that it comes by.
+    pub(super) fn arm(&self) -> Option<c_int> {
+        let handle = self.event?;
+        // SAFETY: the queue is alive and this thread's.
+        let armed = unsafe { (self.functions.doca_workq_event_handle_arm)(self.workq.as_ptr()) };
+        (armed == RawError::SUCCESS).then_some(handle)
+    }
+
+    /// Takes the call away, if it came.
+    pub(super) fn clear(&self, handle: c_int) {
+        // SAFETY: the queue is alive and this thread's, and the file is its. A call that stays comes too early.
+        let _ = unsafe { (self.functions.doca_workq_event_handle_clear)(self.workq.as_ptr(), handle) };
     }
 
     pub(super) fn is_dead(&self) -> bool {
