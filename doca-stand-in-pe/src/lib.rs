@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-use doca_stand_in::exports::{DEVICES, device_index, new_list, ok_unless};
+use doca_stand_in::exports::{DEVICES, can_copy, can_export, device_index, new_list, ok_unless};
 use doca_stand_in::{Context, Ended, Inventory, Map, Refused, World, exports, give, give_result, with_world};
 use doca_sys::{
     Buf, BufInventory, CTX_IDLE, CTX_RUNNING, CTX_STOPPING, Ctx, Data, Dev, DevInfo, Dma, MemcpyCallback, Mmap, Pe,
@@ -83,12 +83,17 @@ exports! { PeFunctions:
         RawError::SUCCESS
     }
 
-    fn doca_dma_create(_dev: *mut Dev, dma: *mut *mut Dma) -> RawError {
-        with_world(|world| if world.refuses() { RawError::NO_MEMORY } else { give!(dma, world.new_context()) })
+    fn doca_dma_create(dev: *mut Dev, dma: *mut *mut Dma) -> RawError {
+        with_world(|world| {
+            if !can_copy(*world.devices.get(dev)) {
+                return RawError::NOT_SUPPORTED;
+            }
+            if world.refuses() { RawError::NO_MEMORY } else { give!(dma, world.new_context()) }
+        })
     }
 
     fn doca_dma_cap_task_memcpy_is_supported(devinfo: *const DevInfo) -> RawError {
-        ok_unless(device_index(devinfo) != 0, RawError::NOT_SUPPORTED)
+        ok_unless(!can_copy(device_index(devinfo)), RawError::NOT_SUPPORTED)
     }
 
     fn doca_dma_cap_task_memcpy_get_max_buf_size(_devinfo: *const DevInfo, len: *mut u64) -> RawError {
@@ -270,19 +275,22 @@ exports! { PeFunctions:
     }
 
     fn doca_mmap_export_pci(
-        mmap: *mut Mmap, _dev: *const Dev, desc: *mut *const c_void, desc_len: *mut usize,
+        mmap: *mut Mmap, dev: *const Dev, desc: *mut *const c_void, desc_len: *mut usize,
     ) -> RawError {
+        if !with_world(|world| can_export(*world.devices.get(dev))) {
+            return RawError::NOT_SUPPORTED;
+        }
         let exported = with_world(|world| world.export(mmap));
         let _ = give_result!(desc_len, exported.map(|(_, len)| len));
         give_result!(desc, exported.map(|(address, _)| std::ptr::with_exposed_provenance(address)))
     }
 
     fn doca_mmap_cap_is_export_pci_supported(devinfo: *const DevInfo, supported: *mut u8) -> RawError {
-        give!(supported, u8::from(device_index(devinfo) == 0))
+        give!(supported, u8::from(can_export(device_index(devinfo))))
     }
 
     fn doca_mmap_cap_is_create_from_export_pci_supported(devinfo: *const DevInfo, supported: *mut u8) -> RawError {
-        give!(supported, u8::from(device_index(devinfo) == 0))
+        give!(supported, u8::from(can_copy(device_index(devinfo))))
     }
 
     fn doca_buf_inventory_create(count: usize, inventory: *mut *mut BufInventory) -> RawError {

@@ -4,7 +4,7 @@
 
 use std::ffi::{c_int, c_void};
 
-use doca_stand_in::exports::{device_index, new_list, ok_unless};
+use doca_stand_in::exports::{can_copy, device_index, new_list, ok_unless};
 use doca_stand_in::{Ended, Inventory, Map, Refused, World, exports, give, give_result, with_world};
 use doca_sys::{
     ACCESS_LOCAL_READ_WRITE, ACCESS_PCI_READ_WRITE, Buf, BufInventory, Ctx, Data, Dev, DevInfo, Dma, Event,
@@ -24,7 +24,7 @@ exports! { WorkqFunctions:
     }
 
     fn doca_devinfo_get_pci_addr(devinfo: *const DevInfo, address: *mut PciBdf) -> RawError {
-        // 03:00.0 and 03:00.1.
+        // 03:00.0 and so on.
         give!(address, PciBdf { raw: 3 << 8 | device_index(devinfo) as u16 })
     }
 
@@ -33,7 +33,7 @@ exports! { WorkqFunctions:
     }
 
     fn doca_dma_job_get_supported(devinfo: *mut DevInfo, kind: c_int) -> RawError {
-        ok_unless(device_index(devinfo) != 0 || kind != JOB_MEMCPY, RawError::NOT_SUPPORTED)
+        ok_unless(!can_copy(device_index(devinfo)) || kind != JOB_MEMCPY, RawError::NOT_SUPPORTED)
     }
 
     fn doca_dma_get_max_buf_size(_devinfo: *const DevInfo, len: *mut u64) -> RawError {

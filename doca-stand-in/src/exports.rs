@@ -51,8 +51,19 @@ macro_rules! give_result {
     };
 }
 
-/// The PCI addresses of the devices; the second one copies nothing.
-pub const DEVICES: [&CStr; 2] = [c"0000:03:00.0", c"0000:03:00.1"];
+/// The PCI addresses of the devices: one that can everything, one that can nothing, one that only gives access to memory,
+/// and one that only copies.
+pub const DEVICES: [&CStr; 4] = [c"0000:03:00.0", c"0000:03:00.1", c"0000:03:00.2", c"0000:03:00.3"];
+
+/// Whether a device copies, and reaches memory of the other side for that.
+pub fn can_copy(index: usize) -> bool {
+    matches!(index, 0 | 3)
+}
+
+/// Whether a device lets the other side's reach memory.
+pub fn can_export(index: usize) -> bool {
+    matches!(index, 0 | 2)
+}
 
 /// The index of a device in a list.
 pub fn device_index(devinfo: *const DevInfo) -> usize {
@@ -158,8 +169,11 @@ exports! { SharedFunctions:
     }
 
     fn doca_mmap_create_from_export(
-        _user_data: *const Data, desc: *const c_void, desc_len: usize, _dev: *mut Dev, mmap: *mut *mut Mmap,
+        _user_data: *const Data, desc: *const c_void, desc_len: usize, dev: *mut Dev, mmap: *mut *mut Mmap,
     ) -> RawError {
+        if !with_world(|world| can_copy(*world.devices.get(dev))) {
+            return RawError::NOT_SUPPORTED;
+        }
         if desc.is_null() {
             return RawError::INVALID_VALUE;
         }

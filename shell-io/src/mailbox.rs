@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use kv_core::design::QueuePairId;
 use kv_core::engine::{Fault, IdentityBytes};
 
-use crate::dma::doca::{Device, Exported, Imported, MemoryMap};
+use crate::dma::doca::{Device, Imported, MemoryMap};
 use crate::memory::Region;
 
 /// What a core is told to do.
@@ -50,9 +50,9 @@ pub enum Peer {
         device: Arc<Device>,
         /// The peer's memory.
         map: Arc<MemoryMap<Imported>>,
-        /// The core's own memory, as the peer reaches it.
-        own: Option<Arc<MemoryMap<Exported>>>,
     },
+    /// Not at all: the peer's device fetches what is for it.
+    Fetches,
 }
 
 /// The orders of one core, and what it has to say.

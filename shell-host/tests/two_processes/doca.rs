@@ -97,6 +97,28 @@ fn shrd_answers() {
     answers_in(Design::Shrd, "");
 }
 
+/// A host's device that gives access to memory and no more, and a DPU's that copies and gives none, do where responses are
+/// pulled.
+#[test]
+fn where_responses_are_pulled_the_dpu_alone_copies() {
+    const GIVES_ACCESS: &str = "0000:03:00.2";
+    const COPIES: &str = "0000:03:00.3";
+    for generation in GENERATIONS {
+        let mut setup = setup(Design::Lat, generation, "[queue_pair]\nresponse = \"pull\"\n");
+        setup.host_only = setup.host_only.replace(DEVICE, GIVES_ACCESS);
+        setup.dpu_only = setup.dpu_only.replace(DEVICE, COPIES);
+        let pushing = setup.host().replace("\"pull\"", "\"push\"").replace("\"error\"", "\"off\"");
+        let server = start(setup, "");
+        answers_all(&server);
+        server.dpu.wait_for_count(Counter::DeviceCopies, 1);
+        assert_eq!(server.host.counters().total(Counter::DeviceCopies), 0);
+        server.ends(generation);
+        let (code, said) = run_host(&pushing);
+        assert_eq!((code, said.lines().count()), (Some(3), 1), "{said}");
+        assert!(said.contains("dma.device = \"0000:03:00.2\": the device cannot copy memory"), "{said}");
+    }
+}
+
 #[test]
 fn lat_answers_however_completions_are_waited_for() {
     for generation in GENERATIONS {

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use kv_core::design::Side;
 use kv_core::dma::DmaEngine;
+use kv_core::ring::ResponseWay;
 use tracing::warn;
 
-use super::ends::{AttachError, Place};
+use super::ends::AttachError;
 use crate::config::{DmaKind, DmaSection};
 use crate::control::WindowDescriptor;
-use crate::dma::doca::{Device, DocaEngine, DocaError, Exported, MemoryMap, Target};
+use crate::dma::doca::{Device, DocaEngine, DocaError, Exported, MemoryMap, Purpose, Target};
 use crate::dma::{EngineOpenError, SharedMemoryEngine, SharedWindow};
 use crate::mailbox::Peer;
 use crate::memory::{Region, RegionDescriptor};
@@ -19,22 +21,30 @@ pub(super) enum Bridge {
     SharedMemory,
     Doca {
         device: Arc<Device>,
-        /// The present export of each core's region.
-        exports: Vec<Option<Arc<MemoryMap<Exported>>>>,
+        purpose: Purpose,
+        /// The present export of each core's region, if the peer is to reach it.
+        exports: Vec<Option<MemoryMap<Exported>>>,
     },
 }
 
 impl Bridge {
     /// Opens the device, if there is to be one, and sees whether it takes the regions.
-    pub(super) fn open(section: &DmaSection, regions: &[Option<Arc<Region>>]) -> Result<Self, DocaError> {
+    pub(super) fn open(
+        section: &DmaSection,
+        (side, way): (Side, ResponseWay),
+        regions: &[Option<Arc<Region>>],
+    ) -> Result<Self, DocaError> {
         match section.kind {
             DmaKind::SharedMemory => Ok(Self::SharedMemory),
             DmaKind::Doca => {
                 let directory = Some(section.library.as_path()).filter(|path| !path.as_os_str().is_empty());
-                let device = Device::open_for(directory, &section.device, section.completion_mode())?;
-                let exports =
-                    regions.iter().map(|region| export(&device, region.as_ref())).collect::<Result<_, _>>()?;
-                Ok(Self::Doca { device, exports })
+                let purpose = Purpose { completion: section.completion_mode(), ..purpose(side, way) };
+                let device = Device::open_for(directory, &section.device, purpose)?;
+                let mut exports = Vec::new();
+                for region in regions {
+                    exports.push(export(&device, purpose, region.as_ref())?);
+                }
+                Ok(Self::Doca { device, purpose, exports })
             }
         }
     }
@@ -42,10 +52,10 @@ impl Bridge {
     /// Makes what is told of the regions anew. Nobody is attached to them: with the exports of an epoch, its late copies
     /// end.
     pub(super) fn renew(&mut self, regions: &[Option<Arc<Region>>]) {
-        let Self::Doca { device, exports } = self else { return };
+        let Self::Doca { device, purpose, exports } = self else { return };
         for (place, region) in exports.iter_mut().zip(regions) {
             *place = None;
-            match export(device, region.as_ref()) {
+            match export(device, *purpose, region.as_ref()) {
                 Ok(export) => *place = export,
                 Err(error) => warn!("{error}"),
             }
@@ -57,7 +67,7 @@ impl Bridge {
         match self {
             Self::SharedMemory => region.descriptor().encode().to_vec(),
             Self::Doca { exports, .. } => {
-                let described = exports.get(core).and_then(Option::as_ref).map(|export| export.descriptor());
+                let described = exports.get(core).and_then(Option::as_ref).map(MemoryMap::descriptor);
                 described.transpose().unwrap_or_else(|error| {
                     warn!("{error}");
                     None
@@ -70,7 +80,6 @@ impl Bridge {
     /// Reaches the memory that a window of the other side's is in. `opened` are those that this epoch has reached before.
     pub(super) fn reach(
         &self,
-        place: &Place,
         window: &WindowDescriptor,
         opened: &mut Vec<(Vec<u8>, Arc<Region>)>,
     ) -> Result<Peer, AttachError> {
@@ -88,19 +97,33 @@ impl Bridge {
                 opened.push((window.region.clone(), Arc::clone(&region)));
                 Ok(Peer::SharedMemory(region))
             }
-            Self::Doca { device, exports } => {
+            Self::Doca { purpose, .. } if !purpose.imports => Ok(Peer::Fetches),
+            Self::Doca { device, .. } => {
                 // Each queue pair has its own: a map belongs to the core that copies by it.
                 let map = MemoryMap::import(device, &window.region)
                     .map_err(|cause| AttachError::Import { queue_pair, cause })?;
-                let own = exports.get(usize::from(place.core)).and_then(Clone::clone);
-                Ok(Peer::Doca { device: Arc::clone(device), map: Arc::new(map), own })
+                Ok(Peer::Doca { device: Arc::clone(device), map: Arc::new(map) })
             }
         }
     }
 }
 
-fn export(device: &Arc<Device>, region: Option<&Arc<Region>>) -> Result<Option<Arc<MemoryMap<Exported>>>, DocaError> {
-    region.map(|region| MemoryMap::export(device, region).map(Arc::new)).transpose()
+/// What a side asks of its device. Where responses are pulled, the DPU alone copies between the sides: the host's device only
+/// gives access, and a host's CPU writes its responses where they are pulled from.
+const fn purpose(side: Side, way: ResponseWay) -> Purpose {
+    match (side, way) {
+        (_, ResponseWay::Push) => Purpose::ALL,
+        (Side::Host, ResponseWay::Pull) => Purpose { copies: false, imports: false, ..Purpose::ALL },
+        (Side::Dpu, ResponseWay::Pull) => Purpose { exports: false, ..Purpose::ALL },
+    }
+}
+
+fn export(
+    device: &Arc<Device>,
+    purpose: Purpose,
+    region: Option<&Arc<Region>>,
+) -> Result<Option<MemoryMap<Exported>>, DocaError> {
+    region.filter(|_| purpose.exports).map(|region| MemoryMap::export(device, region)).transpose()
 }
 
 /// Where an engine copies to.
@@ -138,21 +161,19 @@ pub(super) trait Transport: DmaEngine + Sized {
 
 impl Transport for SharedMemoryEngine {
     fn open(way: &Way<'_>, buf_len: usize, buf_count: usize) -> Result<Self, TransportError> {
-        let Peer::SharedMemory(peer) = way.peer else { return Err(TransportError::Kind) };
-        let region = Arc::clone(way.own.unwrap_or(peer));
+        let region = match (way.own, way.peer) {
+            (Some(own), _) => Arc::clone(own),
+            (None, Peer::SharedMemory(peer)) => Arc::clone(peer),
+            (None, _) => return Err(TransportError::Kind),
+        };
         Ok(Self::open(region, way.offset, way.len, buf_len, buf_count)?.with_added_latency(way.added_ticks))
     }
 }
 
 impl Transport for DocaEngine {
     fn open(way: &Way<'_>, buf_len: usize, buf_count: usize) -> Result<Self, TransportError> {
-        let Peer::Doca { device, map, own } = way.peer else { return Err(TransportError::Kind) };
-        let target = match (way.own, own) {
-            (None, _) => Target::Peer(Arc::clone(map)),
-            (Some(_), Some(own)) => Target::Own(Arc::clone(own)),
-            (Some(_), None) => return Err(TransportError::Kind),
-        };
-        Ok(Self::open(device, target, way.offset, way.len, buf_len, buf_count)?)
+        let (None, Peer::Doca { device, map }) = (way.own, way.peer) else { return Err(TransportError::Kind) };
+        Ok(Self::open(device, Target::Peer(Arc::clone(map)), way.offset, way.len, buf_len, buf_count)?)
     }
 }
 
@@ -173,5 +194,6 @@ pub(super) fn check_window(
             let cause = DocaError::Range { what: "a window", offset, len, room: map.len() };
             if is_inside { Ok(()) } else { Err(AttachError::Import { queue_pair, cause }) }
         }
+        Peer::Fetches => Ok(()),
     }
 }

@@ -189,12 +189,17 @@ impl Core<'_, '_> {
                 let (rate, own) = (shared.clock.rate(), Arc::clone(&region));
                 let opener = opener(shared, self.places, region);
                 // Who may RESET is known on the other side, which lets nobody else's through.
-                match shared.dma {
-                    DmaKind::SharedMemory => {
+                match (shared.dma, shared.geometry.way) {
+                    (DmaKind::SharedMemory, _) => {
                         let engine = Process::<SharedMemoryEngine, _>::new(store, rate, true);
                         start.run(&mut *Box::new(ProcessCore { engine, opener }), Sleeper::for_copies(own), None);
                     }
-                    DmaKind::Doca => {
+                    // Its responses stay in its own memory, where they come without a device.
+                    (DmaKind::Doca, ResponseWay::Pull) => {
+                        let engine = Process::<SharedMemoryEngine, _>::new(store, rate, true);
+                        start.run(&mut *Box::new(ProcessCore { engine, opener }), Sleeper::polled(None), None);
+                    }
+                    (DmaKind::Doca, ResponseWay::Push) => {
                         let engine = Process::<DocaEngine, _>::new(store, rate, true);
                         start.run(&mut *Box::new(ProcessCore { engine, opener }), Sleeper::polled(None), None);
                     }

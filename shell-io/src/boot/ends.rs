@@ -177,10 +177,10 @@ impl Ends<'_> {
     fn open(&self, epoch: Epoch, windows: &[WindowDescriptor]) -> Result<Vec<Attachment>, AttachError> {
         let mut opened = Vec::new();
         // As many as there are places: the session has compared the numbers.
-        let windows = self.places.iter().zip(windows);
         windows
-            .map(|(place, window)| {
-                let peer = self.bridge.reach(place, window, &mut opened)?;
+            .iter()
+            .map(|window| {
+                let peer = self.bridge.reach(window, &mut opened)?;
                 self.fit(epoch, window, peer)
             })
             .collect()

@@ -112,7 +112,7 @@ pub fn run<C: Boot>(config: &Config<C>, stop: &Arc<AtomicBool>, on_ready: impl F
     let geometry = config.queue_pair.geometry()?;
     let places = ends::places(&plan, C::SIDE, &geometry);
     let regions = ends::regions(plan.core_count(C::SIDE), &places)?;
-    let bridge = Bridge::open(&config.dma, &regions)?;
+    let bridge = Bridge::open(&config.dma, (C::SIDE, geometry.way), &regions)?;
     let head = CountersHead {
         side: C::SIDE,
         core_count: plan.core_count(C::SIDE),

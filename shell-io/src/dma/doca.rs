@@ -39,7 +39,7 @@ mod workq;
 pub use buffers::DocaBuf;
 pub use context::CompletionMode;
 pub(crate) use device::is_pci_address;
-pub use device::{Device, Installed, Limits};
+pub use device::{Device, Installed, Limits, Purpose};
 pub use engine::{DocaEngine, Target};
 pub use error::DocaError;
 pub use export::{EXPORT_HEADER_LEN, EXPORT_LEN_MAX, ExportDescriptor, ExportDescriptorError};

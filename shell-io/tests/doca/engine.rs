@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 
 use kv_core::counters::{Counter, Counters};
 use kv_core::dma::{Completion, CopyOutcome, Direction, DmaEngine, Job};
-use shell_io::dma::doca::{CompletionMode, Device, DocaBuf, DocaEngine, DocaError, Installed, MemoryMap, Target};
+use shell_io::dma::doca::{
+    CompletionMode, Device, DocaBuf, DocaEngine, DocaError, Installed, MemoryMap, Purpose, Target,
+};
 use shell_io::memory::Region;
 
 use crate::control::{Control, alone};
@@ -33,7 +35,8 @@ impl Bench {
         let directory = directory(generation);
         let control = Control::of(&directory);
         control.faults(faults);
-        let device = Device::open_for(Some(&directory), DEVICE, completion).expect("a device");
+        let device =
+            Device::open_for(Some(&directory), DEVICE, Purpose { completion, ..Purpose::ALL }).expect("a device");
         let region = Arc::new(Region::create(REGION_LEN).expect("a region"));
         let exported = MemoryMap::export(&device, &region).expect("an export");
         let described = exported.descriptor().expect("a descriptor");
@@ -316,7 +319,9 @@ fn what_is_installed_is_shown_with_its_devices() {
         let file = std::fs::canonicalize(directory.join("libdoca_common.so")).expect("the library");
         assert_eq!((generation, origin, version), (number, file.display().to_string(), release));
         let able: Vec<_> = devices.iter().map(|(address, limits)| (address.as_str(), limits.can_copy)).collect();
-        assert_eq!(able, [("0000:03:00.0", true), ("0000:03:00.1", false)]);
+        let expected =
+            [("0000:03:00.0", true), ("0000:03:00.1", false), ("0000:03:00.2", false), ("0000:03:00.3", true)];
+        assert_eq!(able, expected);
     }
 }
 
@@ -329,7 +334,8 @@ fn a_device_that_is_not_there_or_cannot_copy_is_named() {
         let open = |address| Device::open(Some(&directory), address).expect_err("no device").to_string();
         assert_eq!(
             open("0000:04:00.0"),
-            "dma.device = \"0000:04:00.0\": no such device; DOCA has 0000:03:00.0, 0000:03:00.1"
+            "dma.device = \"0000:04:00.0\": no such device; DOCA has 0000:03:00.0, 0000:03:00.1, \
+             0000:03:00.2, 0000:03:00.3"
         );
         assert_eq!(open("03:00.1"), "dma.device = \"03:00.1\": the device cannot copy memory; choose another one");
         assert_eq!(Control::of(&directory).live_count(), live);

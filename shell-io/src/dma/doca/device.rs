@@ -27,6 +27,24 @@ pub struct Limits {
     pub can_import: bool,
 }
 
+/// What a device is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purpose {
+    /// Whether engines of this side copy by it.
+    pub copies: bool,
+    /// Whether the other side's device is to reach memory of this side.
+    pub exports: bool,
+    /// Whether it is to reach memory of the other side.
+    pub imports: bool,
+    /// How engines wait for their copies.
+    pub completion: CompletionMode,
+}
+
+impl Purpose {
+    /// Everything, with engines that are polled.
+    pub const ALL: Self = Self { copies: true, exports: true, imports: true, completion: CompletionMode::Poll };
+}
+
 /// A PCI address, `0000:03:00.0` or `03:00.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PciAddress {
@@ -90,7 +108,7 @@ pub struct Device {
     library: Arc<Library>,
     dev: NonNull<Dev>,
     limits: Limits,
-    completion: CompletionMode,
+    purpose: Purpose,
 }
 
 // SAFETY: the handle is used for set-up only, under the library's lock.
@@ -99,27 +117,23 @@ unsafe impl Send for Device {}
 unsafe impl Sync for Device {}
 
 impl Device {
-    /// Loads DOCA, from `directory` if it is named, and opens the device at a PCI address. Its engines are polled.
+    /// Loads DOCA, from `directory` if it is named, and opens the device at a PCI address for everything.
     ///
     /// # Errors
     /// [`DocaError`]: there is no DOCA, no such device, or it cannot copy between the sides.
     pub fn open(directory: Option<&Path>, address: &str) -> Result<Arc<Self>, DocaError> {
-        Self::open_for(directory, address, CompletionMode::Poll)
+        Self::open_for(directory, address, Purpose::ALL)
     }
 
-    /// The same, for engines that wait in another way.
+    /// The same for what is needed of it, so that a device that can no more will do.
     ///
     /// # Errors
     /// As above.
-    pub fn open_for(
-        directory: Option<&Path>,
-        address: &str,
-        completion: CompletionMode,
-    ) -> Result<Arc<Self>, DocaError> {
+    pub fn open_for(directory: Option<&Path>, address: &str, purpose: Purpose) -> Result<Arc<Self>, DocaError> {
         let library = Library::load(directory)?;
         let device = {
             let _setup = library.setup();
-            Self::find_and_open(&library, address, completion)?
+            Self::find_and_open(&library, address, purpose)?
         };
         device.check(address)?;
         let (generation, origin) = (library.api().generation_number(), library.api().origin());
@@ -127,7 +141,7 @@ impl Device {
         Ok(Arc::new(device))
     }
 
-    fn find_and_open(library: &Arc<Library>, address: &str, completion: CompletionMode) -> Result<Self, DocaError> {
+    fn find_and_open(library: &Arc<Library>, address: &str, purpose: Purpose) -> Result<Self, DocaError> {
         let wanted = PciAddress::parse(address);
         let opened = with_list(library, |found| {
             let device = found.iter().find(|device| Some(device.address) == wanted);
@@ -141,20 +155,21 @@ impl Device {
             Ok((dev, limits))
         })?;
         let (dev, limits) = opened;
-        Ok(Self { library: Arc::clone(library), dev, limits, completion })
+        Ok(Self { library: Arc::clone(library), dev, limits, purpose })
     }
 
-    /// Whether it can what is needed.
+    /// Whether it can what it is opened for.
     fn check(&self, address: &str) -> Result<(), DocaError> {
         let Limits { copy_len_max, can_copy, can_export, can_import } = self.limits;
+        let Purpose { copies, exports, imports, .. } = self.purpose;
         let needed = [
-            (can_copy, "copy memory"),
-            (can_export, "export memory over PCIe"),
-            (can_import, "reach memory at the other end of PCIe"),
-            (copy_len_max >= COPY_ALIGN as u64, "copy 64 bytes at once"),
+            (copies, can_copy, "copy memory"),
+            (exports, can_export, "export memory over PCIe"),
+            (imports, can_import, "reach memory at the other end of PCIe"),
+            (copies, copy_len_max >= COPY_ALIGN as u64, "copy 64 bytes at once"),
         ];
-        let lacking = needed.into_iter().find(|(can, _)| !can);
-        lacking.map_or(Ok(()), |(_, what)| Err(DocaError::Incapable { address: address.to_owned(), what }))
+        let lacking = needed.into_iter().find(|(is_needed, can, _)| *is_needed && !can);
+        lacking.map_or(Ok(()), |(_, _, what)| Err(DocaError::Incapable { address: address.to_owned(), what }))
     }
 
     /// What it can.
@@ -164,7 +179,7 @@ impl Device {
 
     /// How its engines wait.
     pub(super) fn completion(&self) -> CompletionMode {
-        self.completion
+        self.purpose.completion
     }
 
     /// The generation of the interface, 1 or 2.
