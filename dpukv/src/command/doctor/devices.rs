@@ -125,7 +125,14 @@ fn dma_device(address: &str, limits: Limits) -> Finding {
         return finding(WHAT, Verdict::Good, found, "");
     }
     let found = format!("{address} {}", lacking.join(", "));
-    finding(WHAT, Verdict::Absent, found, "dma.device needs one that does all three; on hosts, the card in DPU mode")
+    let (verdict, advice) = match (can_copy && can_import, can_export) {
+        (true, _) => (Verdict::Limited, "does for a DPU with queue_pair.response = \"pull\""),
+        (false, true) => (Verdict::Limited, "does for a host with queue_pair.response = \"pull\""),
+        (false, false) => {
+            (Verdict::Absent, "dma.device needs another one; between host and card, the card in DPU mode")
+        }
+    };
+    finding(WHAT, verdict, found, advice)
 }
 
 /// Whether this user may open what DPDK's and DOCA's drivers open.
@@ -223,9 +230,13 @@ mod tests {
         let told = dma_device("0000:03:00.0", able);
         assert_eq!(told.found, "0000:03:00.0 copies 2048 KiB at once, exports and imports memory");
         assert_eq!(told.verdict, Verdict::Good);
-        let told = dma_device("0000:03:00.1", Limits { can_copy: false, can_import: false, ..able });
-        assert_eq!(told.found, "0000:03:00.1 copies nothing, imports nothing");
-        assert!(told.verdict == Verdict::Absent && !told.advice.is_empty());
+        let host = dma_device("0000:03:00.1", Limits { can_copy: false, can_import: false, ..able });
+        assert_eq!(host.found, "0000:03:00.1 copies nothing, imports nothing");
+        assert!(host.verdict == Verdict::Limited && host.advice.contains("a host with"), "{}", host.advice);
+        let dpu = dma_device("0000:03:00.1", Limits { can_export: false, ..able });
+        assert!(dpu.verdict == Verdict::Limited && dpu.advice.contains("a DPU with"), "{}", dpu.advice);
+        let none = dma_device("0000:03:00.1", Limits { can_copy: false, can_export: false, ..able });
+        assert_eq!(none.verdict, Verdict::Absent);
     }
 
     #[test]
