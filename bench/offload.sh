@@ -54,7 +54,7 @@ allow = ["10.0.0.0/8"]
 memory = "$((keys * 30 / (1 << 20) + 16))MiB"
 item_len_hint = 16
 [idle]
-sleep_ms = 0
+power = "latency"
 [counters]
 file = "$scratch/$1.counters"
 [log]
