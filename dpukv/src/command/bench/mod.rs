@@ -6,6 +6,7 @@ mod echo;
 mod frames;
 mod peer;
 mod prepare;
+mod queue_pair;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -108,6 +109,8 @@ enum Alone {
     Datagrams(datagrams::Args),
     /// Measure another store, as a comparison
     Peer(peer::Args),
+    /// Measure both sides of a queue pair in this process, without a network
+    QueuePair(queue_pair::Args),
 }
 
 /// Runs the command.
@@ -123,6 +126,7 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
         Some(Alone::Prepare(args)) => return prepare::run(args),
         Some(Alone::Datagrams(args)) => return datagrams::run(args),
         Some(Alone::Peer(args)) => return peer::run(args),
+        Some(Alone::QueuePair(args)) => return queue_pair::run(args),
         None => {}
     }
     let phase = args.phase(shared)?;
