@@ -26,6 +26,7 @@ pub mod operation;
 pub mod protocol;
 pub mod qp;
 pub mod result_code;
+mod short_copy;
 
 pub use drop_reason::DropReason;
 pub use operation::{Opcode, Operation, RawRequest, Request, TtlMs};

@@ -109,7 +109,7 @@ struct ResponseHeader {
 const _: () = assert!(size_of::<ResponseHeader>() == HEADER_LEN);
 
 /// Bit n: opcode n has no value field. A mask, because every request of a mixed batch is looked up.
-const OPCODES_WITHOUT_VALUE: u128 = {
+const OPCODES_WITHOUT_VALUE: u64 = {
     let mut mask = 0;
     let mut index = 0;
     while index < Opcode::ALL.len() {
@@ -121,9 +121,29 @@ const OPCODES_WITHOUT_VALUE: u128 = {
     mask
 };
 
+/// The opcodes without a value field.
+const WITHOUT_VALUE: [u8; OPCODES_WITHOUT_VALUE.count_ones() as usize] = {
+    let mut opcodes = [0; OPCODES_WITHOUT_VALUE.count_ones() as usize];
+    let (mut index, mut mask) = (0, OPCODES_WITHOUT_VALUE);
+    while mask != 0 {
+        opcodes[index] = mask.trailing_zeros() as u8;
+        mask &= mask - 1;
+        index += 1;
+    }
+    opcodes
+};
+
 /// Whether a request with this operation byte has a value field. An unknown operation has one (W-B-4).
 const fn has_value(operation: u8) -> bool {
-    (OPCODES_WITHOUT_VALUE >> (operation & !TTL_FLAG)) & 1 == 0
+    let opcode = operation & !TTL_FLAG;
+    opcode as u32 >= u64::BITS || (OPCODES_WITHOUT_VALUE >> opcode) & 1 == 0
+}
+
+/// How many requests with these operation bytes have a value field. The loop compiles to vector instructions.
+fn count_values(operations: &[u8]) -> usize {
+    let with_value =
+        |operation: u8| WITHOUT_VALUE.iter().fold(true, |all, &other| all & (operation & !TTL_FLAG != other));
+    operations.iter().map(|&operation| usize::from(with_value(operation))).sum()
 }
 
 #[cfg(test)]
@@ -135,6 +155,7 @@ mod tests {
         for operation in 0..=u8::MAX {
             let expected = Opcode::from_wire(operation & !TTL_FLAG).is_none_or(Opcode::has_value);
             assert_eq!(has_value(operation), expected, "operation {operation}");
+            assert_eq!(count_values(&[operation; 3]), 3 * usize::from(expected), "operation {operation}");
         }
     }
 }

@@ -4,7 +4,10 @@ use zerocopy::FromBytes;
 use zerocopy::little_endian::U16;
 
 use super::reader::{Reader, nothing_behind};
-use super::{BatchError, HEADER_LEN, KEY_LENS_FOLDED, OPERATIONS_FOLDED, RequestHeader, VALUE_LENS_FOLDED, has_value};
+use super::{
+    BatchError, HEADER_LEN, KEY_LENS_FOLDED, OPERATIONS_FOLDED, RequestHeader, VALUE_LENS_FOLDED, count_values,
+    has_value,
+};
 use crate::RawRequest;
 use crate::limits::REQUEST_COUNT_MAX;
 
@@ -59,6 +62,15 @@ impl<'a> RequestBatch<'a> {
     /// The body's bytes, which can be passed on as they are.
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// Whether one of the requests has this operation byte. Looks at the column of operations only.
+    pub fn has_operation(&self, operation: u8) -> bool {
+        match self.items.shape {
+            Shape::Uniform(sizes) => sizes.operation == operation,
+            Shape::Mixed(Columns { operations: Column::Same(same), .. }) => same == operation,
+            Shape::Mixed(Columns { operations: Column::Each(each), .. }) => each.contains(&operation),
+        }
     }
 
     /// The requests, in their order.
@@ -224,7 +236,7 @@ fn read_columns<'a>(reader: &mut Reader<'a>, header: &RequestHeader, count: usiz
         (Column::Same(header.operation), if has_value(header.operation) { count } else { 0 })
     } else {
         let operations = reader.bytes(count)?;
-        (Column::Each(operations), operations.iter().filter(|&&operation| has_value(operation)).count())
+        (Column::Each(operations), count_values(operations))
     };
     let key_lens = if header.flags & KEY_LENS_FOLDED != 0 {
         Column::Same(header.key_len)

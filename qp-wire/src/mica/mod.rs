@@ -41,8 +41,8 @@ mod response;
 
 use core::fmt;
 
-pub use request::{MicaRequest, RequestFrame, RequestWriter, Requests};
-pub use response::{MicaResponse, ResponseFrame, ResponseHead, ResponseWriter, Responses};
+pub use request::{MicaRequest, RequestFrame, RequestWriter, Requests, heads};
+pub use response::{MicaResponse, ResponseFrame, ResponseHead, ResponseWriter, Responses, response_len_min};
 
 use crate::net::HEADERS_LEN;
 

@@ -51,16 +51,18 @@ impl<'a> MicaRequest<'a> {
             key_hash: self.key_hash,
             opaque: self.opaque,
             operation: self.raw.operation,
-            value_len_min: if self.has_delta() { INCREMENT_VALUE_LEN } else { 0 },
+            value_len_min: value_len_min(self.raw.operation, self.raw.value.len()),
         }
     }
+}
 
-    /// Whether it is an INCREMENT that may be done, which only a value in the response can tell (rule W-C-35).
-    ///
-    /// With its delta such a request has at least 32 bytes, as many as its response.
-    fn has_delta(&self) -> bool {
-        self.raw.operation == Opcode::Increment.to_wire() && self.raw.value.len() == usize::from(INCREMENT_VALUE_LEN)
-    }
+/// The value that the response to a request with a value of this length must have room for: that to an INCREMENT that may
+/// be done, which only a value can tell (rule W-C-35).
+///
+/// With its delta such a request has at least 32 bytes, as many as its response.
+fn value_len_min(operation: u8, value_len: usize) -> u8 {
+    let has_delta = operation == Opcode::Increment.to_wire() && value_len == usize::from(INCREMENT_VALUE_LEN);
+    if has_delta { INCREMENT_VALUE_LEN } else { 0 }
 }
 
 impl<'a> From<Entry<'a>> for MicaRequest<'a> {
@@ -120,6 +122,17 @@ impl<'a> RequestFrame<'a> {
     pub fn response_len_min(&self) -> usize {
         self.response_len_min
     }
+}
+
+/// What the responses to a payload need of its requests, in their order: of a payload that [`RequestFrame::decode`] has
+/// accepted before, and so is not checked again. Of another one, what happens to be there.
+pub fn heads(payload: &[u8]) -> impl Iterator<Item = ResponseHead> + '_ {
+    Entries::after_header(payload).headers().map(|header| ResponseHead {
+        key_hash: header.key_hash.get(),
+        opaque: header.opaque.get(),
+        operation: header.operation,
+        value_len_min: value_len_min(header.operation, header.value_len()),
+    })
 }
 
 /// The requests of a [`RequestFrame`].

@@ -3,6 +3,7 @@
 use super::entry::{BatchHeader, Entries, Entry, Head, unpadded};
 use super::{BATCH_HEADER_LEN, ENTRY_HEADER_LEN, Full, MAGIC_RESPONSE};
 use crate::limits::DATAGRAM_LEN_MAX;
+use crate::short_copy::copy;
 use crate::{DropReason, ResultCode};
 
 /// What is kept of a request until it is answered, 16 bytes. See [`MicaRequest::head`](super::MicaRequest::head).
@@ -25,6 +26,11 @@ impl ResponseHead {
     pub fn len_min(&self) -> usize {
         ENTRY_HEADER_LEN + usize::from(self.value_len_min)
     }
+}
+
+/// The room, in bytes, that a response to these requests needs at least, however they end.
+pub fn response_len_min(heads: &[ResponseHead]) -> usize {
+    BATCH_HEADER_LEN + heads.iter().map(ResponseHead::len_min).sum::<usize>()
 }
 
 /// Builds the payload of a response frame in a buffer that is lent to it.
@@ -95,8 +101,12 @@ impl<'b> ResponseWriter<'b> {
     /// others than announced and no room is left.
     pub fn push(&mut self, head: ResponseHead, result: ResultCode, value: Option<&[u8]>) -> Result<(), Full> {
         let value = value.unwrap_or_default();
-        self.value_buf(head).get_mut(..value.len()).ok_or(Full)?.copy_from_slice(value);
-        self.push_in_place(head, result, value.len())
+        if value.len() > self.value_len_max(head) {
+            return Err(Full);
+        }
+        let start = self.len + ENTRY_HEADER_LEN;
+        copy(self.into.get_mut(start..start + value.len()).ok_or(Full)?, value);
+        self.put_around(head, result, value.len())
     }
 
     /// Adds a response around the first `value_len` bytes of [`ResponseWriter::value_buf`].
@@ -107,6 +117,12 @@ impl<'b> ResponseWriter<'b> {
         if value_len > self.value_len_max(head) {
             return Err(Full);
         }
+        self.put_around(head, result, value_len)
+    }
+
+    /// Makes a response of a value that is in its place and not too long.
+    #[inline]
+    fn put_around(&mut self, head: ResponseHead, result: ResultCode, value_len: usize) -> Result<(), Full> {
         let count = self.count.checked_add(1).ok_or(Full)?;
         // Rules W-C-32 and W-C-33.
         let entry = Head {
