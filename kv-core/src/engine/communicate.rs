@@ -9,10 +9,10 @@ use qp_wire::DropReason;
 use qp_wire::batch::ResponseColumns;
 
 use self::batcher::{Batcher, Batching, NoRoom};
-use self::deliver::{Delivery, Flight};
+use self::deliver::{Delivery, Flight, Heads, WaitsFor};
 use self::flush::{Flush, Progress};
 pub use self::flush::{FlushLaw, FlushPolicy};
-use super::inbound::{IdentityBytes, answer_here, screen};
+use super::inbound::{IdentityBytes, Screened, answer_here, screen};
 use super::link::{Fault, Link, QueuePairEnd};
 use super::outbound::{hand_over, transmit};
 use super::policy::Policy;
@@ -39,8 +39,17 @@ pub struct Communicate<P: PacketPort, D: DmaEngine, W, L = Unprofiled> {
     flight: Flight<P::Frame>,
     private: Private,
     columns: ResponseColumns,
+    heads: Heads,
     counters: Counters,
     profile: L,
+}
+
+/// Why a frame is in no batch.
+enum Unbatched {
+    /// It has to wait for room.
+    Later,
+    /// It gets no answer.
+    Dropped(DropReason),
 }
 
 /// Private memory for one slot.
@@ -75,6 +84,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
             flight: Flight::new(),
             private: Private([0; SLOT_LEN_MAX as usize]),
             columns: ResponseColumns::new(),
+            heads: Heads::new(),
             counters: Counters::default(),
             profile,
         }
@@ -142,9 +152,9 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
             flight: &mut self.flight,
             answered: &mut self.answered,
             port: &mut self.port,
-            policy: &self.policy,
             counters: &mut self.counters,
             columns: &mut self.columns,
+            heads: &mut self.heads,
             profile: &mut self.profile,
         };
         delivery.profile.enter(Stage::Wait);
@@ -210,8 +220,18 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
     fn take_request(&mut self, mut frame: P::Frame, now: Tick) -> Result<(), P::Frame> {
         self.profile.enter(Stage::Parse);
         let reply_room = frame.reply_buf().len();
-        let here = match screen(&frame, reply_room, &self.policy).map(|screened| screened.reply_len_max) {
-            Ok(reply_len_max) => return self.batch(frame, reply_len_max, now),
+        let here = match screen(&frame, reply_room, &self.policy) {
+            Ok(screened) => {
+                match self.batch(&frame, &screened, now) {
+                    Ok(waits_for) => {
+                        let reply_len_max = screened.reply_len_max;
+                        self.await_answer(frame, waits_for, reply_len_max, now);
+                    }
+                    Err(Unbatched::Later) => return Err(frame),
+                    Err(Unbatched::Dropped(reason)) => self.counters.drops.count(reason),
+                }
+                return Ok(());
+            }
             Err(here) => here,
         };
         self.profile.enter(Stage::Respond);
@@ -222,30 +242,35 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
         Ok(())
     }
 
-    fn batch(&mut self, frame: P::Frame, reply_len_max: usize, now: Tick) -> Result<(), P::Frame> {
+    /// Adds a frame's requests to a batch, and says what the frame waits for then.
+    fn batch(&mut self, frame: &P::Frame, screened: &Screened<'_>, now: Tick) -> Result<WaitsFor, Unbatched> {
         let Some(link) = self.link.as_mut().filter(|link| link.fault().is_none()) else {
-            self.counters.drops.count(DropReason::PeerDown);
-            return Ok(());
+            return Err(Unbatched::Dropped(DropReason::PeerDown));
         };
         if self.flight.is_full() {
-            return Err(frame);
+            return Err(Unbatched::Later);
         }
-        let may_reset = self.policy.may_reset(frame.source().ip());
-        let profile = &mut self.profile;
-        let mut batching = Batching { link, counters: &mut self.counters, may_reset, reply_len_max, now, profile };
-        match self.batcher.add(frame.payload(), &mut batching) {
-            Ok(waits_for) => {
-                self.flight.push(frame, waits_for, now);
-                if self.flush.is_full(self.batcher.len()) {
-                    self.batcher.flush(link, &mut self.counters);
-                }
-                Ok(())
-            }
-            Err(NoRoom::Now) => Err(frame),
-            Err(NoRoom::Ever) => {
-                self.counters.drops.count(DropReason::Long);
-                Ok(())
-            }
+        let mut batching = Batching {
+            link,
+            counters: &mut self.counters,
+            may_reset: self.policy.may_reset(frame.source().ip()),
+            reply_len_max: screened.reply_len_max,
+            now,
+            profile: &mut self.profile,
+        };
+        self.batcher.add(&screened.inbound, frame.payload().len(), &mut batching).map_err(|no_room| match no_room {
+            NoRoom::Now => Unbatched::Later,
+            NoRoom::Ever => Unbatched::Dropped(DropReason::Long),
+        })
+    }
+
+    /// Keeps a frame until its answer comes, and sends the batch that it is in when that is long enough.
+    fn await_answer(&mut self, frame: P::Frame, waits_for: WaitsFor, reply_len_max: usize, now: Tick) {
+        self.flight.push(frame, waits_for, reply_len_max, now);
+        if self.flush.is_full(self.batcher.len())
+            && let Some(link) = &mut self.link
+        {
+            self.batcher.flush(link, &mut self.counters);
         }
     }
 

@@ -37,6 +37,7 @@ pub(super) enum Decoded<'a> {
 }
 
 impl<'a> Decoded<'a> {
+    #[inline]
     pub(super) fn of(payload: &'a [u8]) -> Self {
         match protocol_of(payload) {
             Err(reason) => Self::Dropped(reason),
@@ -113,14 +114,10 @@ impl<'a> Iterator for Requests<'a> {
 }
 
 /// The request without what MICA2's wire lets pass and ours does not: operations beyond MICA2's become one that nobody
-/// knows, and a value that its operation ignores is left out.
+/// knows. A value that its operation ignores may stay: nobody looks at it.
+#[inline]
 pub(super) fn as_native<'a>(request: &mica::MicaRequest<'a>) -> RawRequest<'a> {
-    match qp_wire::Opcode::from_wire(request.raw.operation) {
-        Some(opcode) if !opcode.is_mica() => refused(request.raw),
-        Some(opcode) if opcode.has_value() => request.raw,
-        Some(_) => RawRequest { value: &[], ..request.raw },
-        None => refused(request.raw),
-    }
+    if request.raw.operation <= qp_wire::Opcode::Increment.to_wire() { request.raw } else { refused(request.raw) }
 }
 
 /// What stands in a queue pair for a request that must not be executed.
@@ -140,6 +137,7 @@ pub(super) fn mica_result(operation: u8, result: ResultCode) -> ResultCode {
 ///
 /// # Errors
 /// What to do with a datagram that does not, or whose source may not get as many bytes as the shortest answer takes.
+#[inline]
 pub(super) fn screen<'a, F: Frame>(frame: &'a F, reply_room: usize, policy: &Policy) -> Result<Screened<'a>, HereOnly> {
     let payload = frame.payload();
     match Decoded::of(payload) {
@@ -237,9 +235,4 @@ pub(super) fn write_reply(into: &mut [u8], kind: FrameKind, header: FrameHeader,
     into.get_mut(native::HEADER_LEN..len)?.copy_from_slice(body);
     native::encode_header(into, kind, 0, header)?;
     Some(len)
-}
-
-/// Whether a source may RESET, asked only for frames that hold one.
-pub(super) fn holds_reset(batch: &RequestBatch<'_>) -> bool {
-    batch.iter().any(|request| request.operation == qp_wire::Opcode::Reset.to_wire())
 }

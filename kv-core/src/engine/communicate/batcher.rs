@@ -13,7 +13,7 @@ use qp_wire::{Opcode, RawRequest, batch, mica, native};
 use super::deliver::WaitsFor;
 use crate::counters::{Counter, Counters};
 use crate::dma::{DmaEngine, Window};
-use crate::engine::inbound::{Decoded, Inbound, as_native, holds_reset, refused};
+use crate::engine::inbound::{Inbound, as_native, refused};
 use crate::engine::link::Link;
 use crate::engine::stage::{Profile, Stage};
 use crate::hash::KeyHash;
@@ -116,14 +116,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
     /// [`NoRoom`], and nothing was added.
     pub(super) fn add<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
         &mut self,
-        payload: &[u8],
+        inbound: &Inbound<'_>,
+        payload_len: usize,
         batching: &mut Batching<'_, D, W, L>,
     ) -> Result<WaitsFor, NoRoom> {
-        let Decoded::Requests(inbound) = Decoded::of(payload) else { return Err(NoRoom::Ever) };
         batching.profile.enter(Stage::Post);
         match inbound {
-            Inbound::Native { header, batch } => self.add_native(&batch, header, batching),
-            Inbound::Mica(frame) => self.add_mica(frame, payload.len(), batching),
+            Inbound::Native { header, batch } => self.add_native(batch, *header, batching),
+            Inbound::Mica(frame) => self.add_mica(frame, payload_len, batching),
         }
     }
 
@@ -142,7 +142,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
         // Whoever shares a run shares its room. An INCREMENT must find its own, so frames of sources that get no more
         // than they sent, where room is scarce, have their own runs.
         let is_roomy = response_len_max >= response_len_min(count) + size_of::<u64>() * count;
-        let refuse_reset = !batching.may_reset && holds_reset(batch);
+        let refuse_reset = !batching.may_reset && batch.has_operation(Opcode::Reset.to_wire());
         if refuse_reset || is_roomy && count <= GATHERED_COUNT_MAX {
             if !is_roomy {
                 self.close_gathered();
@@ -174,7 +174,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
 
     fn add_mica<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
         &mut self,
-        frame: mica::RequestFrame<'_>,
+        frame: &mica::RequestFrame<'_>,
         payload_len: usize,
         batching: &mut Batching<'_, D, W, L>,
     ) -> Result<WaitsFor, NoRoom> {
@@ -186,7 +186,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
             batching.profile.enter(Stage::Hash);
             let raw = as_native(&request);
             let mismatch = !raw.key.is_empty() && KeyHash::of(raw.key).0 != request.key_hash;
-            batching.counters.add(Counter::HashMismatches, u64::from(mismatch));
+            if mismatch {
+                batching.counters.add(Counter::HashMismatches, 1);
+            }
             batching.profile.enter(Stage::Post);
             self.gather(&if mismatch || is_reset(&raw) && !batching.may_reset { refused(raw) } else { raw });
         }

@@ -3,6 +3,8 @@
 //! Network addresses, cookies and timestamps never cross PCIe. They stay with their frames, which wait here in the
 //! order in which their requests were sent; answers come in the same order.
 
+use core::slice;
+
 use arch::Tick;
 use heapless::{Deque, Vec};
 use qp_wire::batch::{ResponseBatch, ResponseColumns, ResponseIter, ResponseWriter};
@@ -13,12 +15,14 @@ use qp_wire::{DropReason, ResultCode, mica};
 use crate::counters::{Counter, Counters};
 use crate::engine::inbound::{mica_result, write_reply};
 use crate::engine::outbound::hand_over;
-use crate::engine::policy::Policy;
 use crate::engine::stage::{Profile, Stage};
 use crate::port::{Burst, Frame, PacketPort};
 
 /// Most frames that wait for answers from one queue pair.
 pub(super) const FLIGHT_COUNT_MAX: usize = 512;
+
+/// What is put aside of a frame's requests while their answers take their place. 4 KiB, given once.
+pub(super) type Heads = Vec<mica::ResponseHead, { mica::ENTRY_COUNT_MAX }>;
 
 /// What a frame waits for.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +33,18 @@ pub(super) enum WaitsFor {
     Mica { count: usize },
 }
 
+/// A frame that waits, for what, and the longest answer that its source may get.
+#[derive(Debug)]
+struct Waiting<F> {
+    frame: F,
+    waits_for: WaitsFor,
+    reply_len_max: usize,
+}
+
 /// The frames that wait for answers, first sent first.
 #[derive(Debug)]
 pub(super) struct Flight<F> {
-    frames: Deque<(F, WaitsFor), FLIGHT_COUNT_MAX>,
+    frames: Deque<Waiting<F>, FLIGHT_COUNT_MAX>,
     /// When the first of them became the first, or was sent.
     since: Tick,
 }
@@ -51,11 +63,11 @@ impl<F> Flight<F> {
     }
 
     /// Adds a frame behind the others; the caller has seen that there is room.
-    pub(super) fn push(&mut self, frame: F, waits_for: WaitsFor, now: Tick) {
+    pub(super) fn push(&mut self, frame: F, waits_for: WaitsFor, reply_len_max: usize, now: Tick) {
         if self.frames.is_empty() {
             self.since = now;
         }
-        let pushed = self.frames.push_back((frame, waits_for));
+        let pushed = self.frames.push_back(Waiting { frame, waits_for, reply_len_max });
         debug_assert!(pushed.is_ok(), "room was there");
     }
 
@@ -77,9 +89,9 @@ pub(super) struct Delivery<'e, P: PacketPort, L> {
     pub(super) flight: &'e mut Flight<P::Frame>,
     pub(super) answered: &'e mut Burst<P::Frame>,
     pub(super) port: &'e mut P,
-    pub(super) policy: &'e Policy,
     pub(super) counters: &'e mut Counters,
     pub(super) columns: &'e mut ResponseColumns,
+    pub(super) heads: &'e mut Heads,
     pub(super) profile: &'e mut L,
 }
 
@@ -89,7 +101,7 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
     pub(super) fn deliver(&mut self, slot: &[u8], now: Tick) -> Option<()> {
         self.profile.enter(Stage::Respond);
         for batch in response_runs(slot).ok()? {
-            match self.flight.frames.front()?.1 {
+            match self.flight.frames.front()?.waits_for {
                 WaitsFor::Native { header, count, is_gathered: false } => self.deliver_run(batch, header, count)?,
                 _ => self.deliver_shared_run(batch)?,
             }
@@ -103,11 +115,10 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
         if batch.count() != count {
             return None;
         }
-        let (mut frame, _) = self.flight.frames.pop_front()?;
+        let Waiting { mut frame, reply_len_max, .. } = self.flight.frames.pop_front()?;
         self.counters.add(Counter::Requests, count as u64);
         // The host was told how long the answer may be, and is not believed.
-        let len_max = self.reply_len_max(&mut frame);
-        let reply = frame.reply_buf().get_mut(..len_max).unwrap_or_default();
+        let reply = frame.reply_buf().get_mut(..reply_len_max).unwrap_or_default();
         let len = write_reply(reply, FrameKind::BatchResponse, header, batch.bytes());
         self.finish(frame, len)
     }
@@ -116,17 +127,20 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
         let mut left = batch.count();
         let mut responses = batch.iter();
         while left > 0 {
-            let waits_for = self.flight.frames.front()?.1;
+            let waits_for = self.flight.frames.front()?.waits_for;
             let count = match waits_for {
                 WaitsFor::Mica { count } | WaitsFor::Native { count, is_gathered: true, .. } => count,
                 WaitsFor::Native { is_gathered: false, .. } => return None,
             };
             left = left.checked_sub(count)?;
-            let (mut frame, _) = self.flight.frames.pop_front()?;
+            let Waiting { mut frame, reply_len_max, .. } = self.flight.frames.pop_front()?;
             self.counters.add(Counter::Requests, count as u64);
             let len = match waits_for {
-                WaitsFor::Mica { .. } => self.answer_mica(&mut frame, &mut responses),
-                WaitsFor::Native { header, .. } => self.answer_native(&mut frame, header, count, &mut responses),
+                WaitsFor::Mica { .. } => self.answer_mica(&mut frame, count, reply_len_max, &mut responses),
+                WaitsFor::Native { header, .. } => {
+                    let reply = frame.reply_buf().get_mut(..reply_len_max).unwrap_or_default();
+                    self.answer_native(reply, header, count, &mut responses)
+                }
             };
             self.finish(frame, len)?;
         }
@@ -145,21 +159,13 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
         Some(())
     }
 
-    /// The longest answer that a frame's source may get.
-    fn reply_len_max(&self, frame: &mut P::Frame) -> usize {
-        let room = frame.reply_buf().len();
-        self.policy.reply_len(frame.source().ip(), frame.payload().len(), room)
-    }
-
     fn answer_native(
         &mut self,
-        frame: &mut P::Frame,
+        reply: &mut [u8],
         header: FrameHeader,
         count: usize,
         responses: &mut ResponseIter<'_>,
     ) -> Option<usize> {
-        let len_max = self.reply_len_max(frame);
-        let reply = frame.reply_buf().get_mut(..len_max)?;
         native::encode_header(reply, FrameKind::BatchResponse, 0, header)?;
         let mut writer = ResponseWriter::new(reply.get_mut(native::HEADER_LEN..)?, self.columns, count)?;
         for response in responses.take(count) {
@@ -181,16 +187,26 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
         Some(native::HEADER_LEN + writer.finish())
     }
 
-    fn answer_mica(&mut self, frame: &mut P::Frame, responses: &mut ResponseIter<'_>) -> Option<usize> {
-        let request = mica::RequestFrame::decode(frame.payload()).ok()?;
-        let request_len = frame.payload().len();
-        let response_len_min = request.response_len_min();
+    fn answer_mica(
+        &mut self,
+        frame: &mut P::Frame,
+        count: usize,
+        reply_len_max: usize,
+        responses: &mut ResponseIter<'_>,
+    ) -> Option<usize> {
         // The response takes the request's place, so what it must repeat is put aside first.
-        let heads: Vec<mica::ResponseHead, { mica::ENTRY_COUNT_MAX }> =
-            request.requests().map(|request| request.head()).collect();
-        let len_max = self.reply_len_max(frame).min(mica::PAYLOAD_LEN_MAX.max(request_len));
-        let mut writer = mica::ResponseWriter::new(frame.reply_buf().get_mut(..len_max)?, response_len_min)?;
-        for head in heads {
+        let lone;
+        let heads = if count == 1 {
+            lone = mica::heads(frame.payload()).next()?;
+            slice::from_ref(&lone)
+        } else {
+            self.heads.clear();
+            self.heads.extend(mica::heads(frame.payload()));
+            &*self.heads
+        };
+        let response_len_min = mica::response_len_min(heads);
+        let mut writer = mica::ResponseWriter::new(frame.reply_buf().get_mut(..reply_len_max)?, response_len_min)?;
+        for &head in heads {
             let response = responses.next()?;
             let result = mica_result(head.operation, response.result);
             if writer.push(head, result, response.value).is_err() {
