@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use client::{Config, Source};
 
-use crate::command::{bench, counters, delete, demo, doctor, exists, get, incr, manual, set, side};
+use crate::command::{bench, counters, delete, demo, doctor, exists, get, incr, manual, profile, set, side};
 use crate::duration;
 use crate::exit::Exit;
 
@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Exists(exists::Args),
     /// Measure servers with YCSB workloads
     Bench(Box<bench::Args>),
+    /// Say what each role spends on a request, stage by stage
+    Profile(Box<profile::Args>),
     /// Run every design on this machine and compare them
     Demo(demo::Args),
     /// Say what this machine has and lacks

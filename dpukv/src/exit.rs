@@ -12,6 +12,7 @@ use shell_io::counters_file::CountersOpenError;
 use thiserror::Error;
 
 use crate::demo::ServerError;
+use crate::profile::ProfileError;
 
 /// How the command ended. The numbers are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +124,9 @@ pub(crate) enum Failure {
     /// There are no counters to be read.
     #[error(transparent)]
     Counters(#[from] CountersOpenError),
+    /// Nothing was profiled.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// A side of a server does not run.
     #[error(transparent)]
     Side(#[from] RunError),
@@ -148,7 +152,9 @@ impl Failure {
     /// The exit code that tells it.
     pub(crate) const fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::Connect(ConnectError::Config(_)) => Exit::Usage,
+            Self::Usage(_) | Self::Profile(ProfileError::Frames(_)) | Self::Connect(ConnectError::Config(_)) => {
+                Exit::Usage
+            }
             Self::Connect(ConnectError::Version { .. }) => Exit::WrongVersion,
             Self::Connect(ConnectError::Socket { .. } | ConnectError::Thread(_)) => Exit::Machine,
             Self::Connect(_) => Exit::NoServer,
@@ -160,6 +166,7 @@ impl Failure {
             | Self::Server(_)
             | Self::Counters(_)
             | Self::Side(_)
+            | Self::Profile(_)
             | Self::Signal(_)
             | Self::Interrupted => Exit::Machine,
         }

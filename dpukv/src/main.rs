@@ -13,6 +13,7 @@ mod duration;
 mod exit;
 mod item;
 mod measure;
+mod profile;
 mod queue_pair_bench;
 mod table_bench;
 mod workload;

@@ -10,6 +10,7 @@ pub(crate) mod exists;
 pub(crate) mod get;
 pub(crate) mod incr;
 pub(crate) mod manual;
+pub(crate) mod profile;
 pub(crate) mod set;
 pub(crate) mod side;
 
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Incr(args) => incr::run(args, &cli.shared),
         Command::Exists(args) => exists::run(args, &cli.shared),
         Command::Bench(args) => bench::run(args, &cli.shared),
+        Command::Profile(args) => profile::run(args),
         Command::Demo(args) => demo::run(args, &cli.shared),
         Command::Doctor(args) => doctor::run(args, &cli.shared),
         Command::Counters(args) => counters::run(args),

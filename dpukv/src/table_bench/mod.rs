@@ -19,7 +19,7 @@ mod report;
 mod stream;
 
 pub(crate) use limit::{DEPTHS, Limit};
-pub(crate) use ours::{Ours, OursConfig, bytes_for};
+pub(crate) use ours::{Ours, OursConfig, Owner, bytes_for};
 pub(crate) use peers::{Peer, PeerKind};
 pub(crate) use report::Row;
 pub(crate) use stream::{Mix, Operation, Stream};

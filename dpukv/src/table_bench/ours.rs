@@ -56,6 +56,11 @@ impl Ours {
         Ok(Self { config, secret: Secret { k0: rand::random(), k1: rand::random() }, memory })
     }
 
+    /// What places its keys.
+    pub(crate) fn secret(&self) -> Secret {
+        self.secret
+    }
+
     pub(crate) fn memory(&self) -> &TableMemory {
         &self.memory
     }

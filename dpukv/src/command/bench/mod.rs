@@ -188,7 +188,7 @@ impl Args {
 }
 
 /// Asks whether the value of an option is above 0 and at most `max`.
-fn above_zero(name: &str, value: f64, max: f64) -> Result<(), Failure> {
+pub(crate) fn above_zero(name: &str, value: f64, max: f64) -> Result<(), Failure> {
     if value > 0.0 && value <= max {
         Ok(())
     } else {
@@ -206,7 +206,7 @@ fn share(name: &str, value: f64) -> Result<(), Failure> {
 }
 
 /// Asks whether the value of an option is from 1 to `max`.
-fn at_least_one(name: &str, value: usize, max: usize) -> Result<(), Failure> {
+pub(crate) fn at_least_one(name: &str, value: usize, max: usize) -> Result<(), Failure> {
     if (1..=max).contains(&value) {
         Ok(())
     } else {

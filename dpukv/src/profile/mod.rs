@@ -1,0 +1,287 @@
+//! What a core spends on a request, stage by stage, over prepared frames.
+//!
+//! No network, no device and no privileges. Frames lie in memory, copies between the two sides happen outside of what is
+//! measured, and one thread plays all parts in turn; only the turns of the role in question count.
+//!
+//! * [`frames`]: what is asked. [`cable`]: the port that it comes from. [`copies`]: the copy engine.
+//! * [`rig`]: the roles of `kv-core`, each with all that around it.
+//! * [`timing`] and [`sampler`]: ticks. [`marks`] and [`callgrind`]: instructions.
+//! * [`report`]: what people and programs read.
+
+mod cable;
+mod callgrind;
+mod copies;
+mod frames;
+mod marks;
+mod report;
+mod rig;
+mod sampler;
+mod timing;
+
+pub(crate) use callgrind::{Count, count_all};
+pub(crate) use frames::{Load, Wire};
+pub(crate) use report::Report;
+pub(crate) use timing::Timing;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use kv_core::counters::{Counter, Counters};
+use kv_core::engine::Unprofiled;
+use kv_core::table::{Table, TableError};
+use serde::Serialize;
+use shell_io::memory::{AllocateError, HugePages};
+use thiserror::Error;
+
+use self::marks::{Marked, Marker, Sections, count_marks, count_stages, count_whole};
+use self::rig::{CommunicateRig, ProcessRig, Profiled, Rig, ServeRig, TableRig, Turned, Unmeasured};
+use self::sampler::Sampler;
+use self::timing::time;
+use crate::measure::Progress;
+use crate::table_bench::{Ours, OursConfig, bytes_for};
+use crate::workload::{Distribution, KeySpace, ValueShape, Workload};
+
+/// Keys for counting instructions: valgrind takes fifty times as long to load them.
+const COUNTED_KEYS_MAX: u64 = 1 << 16;
+
+/// Operations after which the pipeline of the table alone runs empty, as in `bench table`.
+const TABLE_BURST_COUNT: usize = 8192;
+
+/// What a core does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Both engines on one core, as in cpu-only
+    Serve,
+    /// The communication engine, as the DPU's side of lat
+    Communicate,
+    /// The processing engine, as the host's side of lat
+    Process,
+}
+
+impl Role {
+    /// The name in tables and in JSON.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Communicate => "communicate",
+            Self::Process => "process",
+        }
+    }
+
+    /// The design in which it is measured.
+    const fn design(self) -> &'static str {
+        match self {
+            Self::Serve => "cpu-only",
+            Self::Communicate | Self::Process => "lat",
+        }
+    }
+}
+
+/// What is to be measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) roles: Vec<Role>,
+    pub(crate) wires: Vec<Wire>,
+    pub(crate) workloads: Vec<Workload>,
+    pub(crate) requests_per_frame: usize,
+    pub(crate) keys: KeySpace,
+    pub(crate) values: ValueShape,
+    pub(crate) distribution: Distribution,
+    /// How long each run takes.
+    pub(crate) duration: Duration,
+    pub(crate) seed: u64,
+}
+
+/// Why nothing was measured.
+#[derive(Debug, Error)]
+pub(crate) enum ProfileError {
+    /// There is not so much memory.
+    #[error(transparent)]
+    Memory(#[from] AllocateError),
+    /// The memory makes no table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// So many requests do not fit a frame.
+    #[error("{0}")]
+    Frames(String),
+}
+
+/// One role with one wire and one workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Run {
+    role: Role,
+    wire: Wire,
+    workload: Workload,
+}
+
+impl Plan {
+    fn runs(&self) -> impl Iterator<Item = Run> + '_ {
+        self.pairs().flat_map(|(role, wire)| self.workloads.iter().map(move |&workload| Run { role, wire, workload }))
+    }
+
+    /// How many runs there are.
+    pub(crate) fn run_count(&self) -> u64 {
+        self.runs().count() as u64
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (Role, Wire)> + '_ {
+        self.roles.iter().flat_map(|&role| self.wires.iter().map(move |&wire| (role, wire)))
+    }
+
+    fn load(&self, wire: Wire, workload: Workload) -> Load {
+        Load {
+            wire,
+            requests_per_frame: self.requests_per_frame,
+            keys: self.keys,
+            values: self.values,
+            distribution: self.distribution,
+            gets: workload.gets(),
+            seed: self.seed,
+        }
+    }
+
+    fn allocate(&self) -> Result<Ours, ProfileError> {
+        let (keys, values) = (self.keys, self.values);
+        let memory_len = bytes_for(keys.count(), keys.len() + values.len());
+        let burst = TABLE_BURST_COUNT;
+        let huge_pages = HugePages::Try;
+        let config = OursConfig { keys, values, concurrent_read: false, memory_len, huge_pages, burst };
+        Ok(Ours::allocate(config)?)
+    }
+
+    /// The same with a data set for counting.
+    pub(crate) fn to_count(&self) -> Self {
+        let count = self.keys.count().min(COUNTED_KEYS_MAX);
+        Self { keys: KeySpace::new(count, self.keys.len()).unwrap_or(self.keys), ..self.clone() }
+    }
+}
+
+/// A table with all keys, and a role that asks it.
+fn rig<'m, L: Turned + 'm>(
+    role: Role,
+    load: &Load,
+    ours: &'m Ours,
+    profile: L,
+) -> Result<Box<dyn Profiled<L> + 'm>, ProfileError> {
+    let (table, secret) = (loaded(ours)?, ours.secret());
+    let rig: Result<Box<dyn Profiled<L> + 'm>, String> = match role {
+        Role::Serve => ServeRig::new(load, secret, table, profile).map(|rig| Box::new(rig) as _),
+        Role::Communicate => CommunicateRig::new(load, secret, table, profile).map(|rig| Box::new(rig) as _),
+        Role::Process => ProcessRig::new(load, secret, table, profile).map(|rig| Box::new(rig) as _),
+    };
+    rig.map_err(ProfileError::Frames)
+}
+
+fn loaded(ours: &Ours) -> Result<Table<'_>, ProfileError> {
+    Ok(ours.load(&Progress::new(0)).map(|(table, _)| table)?)
+}
+
+fn table_rig<'m>(load: &Load, ours: &'m Ours) -> Result<TableRig<'m>, ProfileError> {
+    Ok(TableRig::new(load, ours.owner(loaded(ours)?)))
+}
+
+/// Measures all runs by the CPU's counter. `progress` counts them.
+///
+/// # Errors
+/// [`ProfileError`].
+pub(crate) fn time_all(plan: &Plan, progress: &Progress) -> Result<Vec<Timing>, ProfileError> {
+    let mut timings = Vec::new();
+    let memories = [plan.allocate()?, plan.allocate()?, plan.allocate()?];
+    for (role, wire) in plan.pairs() {
+        let first = plan.load(wire, plan.workloads[0]);
+        let mut plain = rig(role, &first, &memories[0], Unprofiled)?;
+        let mut sampled = rig(role, &first, &memories[1], Sampler::new())?;
+        let mut table = (role == Role::Process).then(|| table_rig(&first, &memories[2])).transpose()?;
+        for &workload in &plan.workloads {
+            let load = plan.load(wire, workload);
+            plain.set_load(&load).map_err(ProfileError::Frames)?;
+            sampled.set_load(&load).map_err(ProfileError::Frames)?;
+            if let Some(table) = &mut table {
+                table.set_load(&load).map_err(ProfileError::Frames)?;
+            }
+            let table = table.as_mut().map(|rig| rig as &mut dyn Rig);
+            timings.push(time(plain.as_mut(), sampled.as_mut(), table, plan.duration));
+            progress.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(timings)
+}
+
+/// Runs everything between marks, for callgrind: the marks themselves first, then each run.
+///
+/// # Errors
+/// [`ProfileError`].
+pub(crate) fn mark_all(plan: &Plan) -> Result<Vec<Marked>, ProfileError> {
+    let mut all = vec![Marked { role: count_marks(), table: None }];
+    let memories = [plan.allocate()?, plan.allocate()?, plan.allocate()?];
+    for (role, wire) in plan.pairs() {
+        let first = plan.load(wire, plan.workloads[0]);
+        let mut plain = rig(role, &first, &memories[0], Unprofiled)?;
+        let mut marked = rig(role, &first, &memories[1], Marker::new())?;
+        let mut table = (role == Role::Process).then(|| table_rig(&first, &memories[2])).transpose()?;
+        for &workload in &plan.workloads {
+            let load = plan.load(wire, workload);
+            plain.set_load(&load).map_err(ProfileError::Frames)?;
+            marked.set_load(&load).map_err(ProfileError::Frames)?;
+            let mut sections = Sections::default();
+            count_whole(plain.as_mut(), &mut sections);
+            count_stages(marked.as_mut(), &mut sections);
+            let mut of_table = None;
+            if let Some(table) = &mut table {
+                table.set_load(&load).map_err(ProfileError::Frames)?;
+                count_whole(table, of_table.insert(Sections::default()));
+            }
+            all.push(Marked { role: sections, table: of_table });
+        }
+    }
+    Ok(all)
+}
+
+/// What crosses a queue pair for one request, by the counters of its two ends.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Crossing {
+    wire: &'static str,
+    operation: &'static str,
+    requests_per_batch: f64,
+    request_bytes_per_op: f64,
+    response_bytes_per_op: f64,
+    /// After rounding, in both directions.
+    dma_bytes_per_op: f64,
+    dma_copies_per_op: f64,
+}
+
+/// Rounds after which counters are compared.
+const CROSSING_ROUNDS: usize = 512;
+
+/// Counts what crosses a queue pair in batches of 32 requests, one a frame.
+///
+/// # Errors
+/// [`ProfileError`].
+pub(crate) fn count_crossings(plan: &Plan) -> Result<Vec<Crossing>, ProfileError> {
+    let memory = plan.allocate()?;
+    let mut crossings = Vec::new();
+    for &wire in &plan.wires {
+        for (operation, gets) in [("GET", 1.0), ("SET", 0.0)] {
+            let load = Load { gets, requests_per_frame: 1, ..plan.load(wire, Workload::C) };
+            let mut rig = rig(Role::Communicate, &load, &memory, Unprofiled)?;
+            for _ in 0..CROSSING_ROUNDS {
+                rig.round(&mut Unmeasured);
+            }
+            let Some(ends) = rig.counters() else { continue };
+            let [dpu, host] = &ends;
+            let per_op = |of: &Counters, counter| of.get(counter) as f64 / of.get(Counter::Requests).max(1) as f64;
+            let both = |counter| per_op(dpu, counter) + per_op(host, counter);
+            crossings.push(Crossing {
+                wire: wire.name(),
+                operation,
+                requests_per_batch: 1.0 / per_op(host, Counter::BatchesReceived),
+                request_bytes_per_op: per_op(dpu, Counter::BatchBytesSent),
+                response_bytes_per_op: per_op(host, Counter::BatchBytesSent),
+                dma_bytes_per_op: both(Counter::CopyBytes),
+                dma_copies_per_op: both(Counter::Copies),
+            });
+        }
+    }
+    Ok(crossings)
+}
