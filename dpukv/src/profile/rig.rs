@@ -7,12 +7,12 @@ use arch::{Tick, TickRate};
 use kv_core::counters::{Counter, Counters};
 use kv_core::design::QueuePairId;
 use kv_core::engine::{
-    Communicate, Engine, FlushPolicy, Policy, Prefix, Process, Profile, QueuePairEnd, Serve, Unprofiled,
+    Communicate, Engine, FlushLaw, FlushPolicy, Policy, Prefix, Process, Profile, QueuePairEnd, Serve, Unprofiled,
 };
 use kv_core::framed::Framed;
 use kv_core::hash::Secret;
 use kv_core::partition::{Partition, Store};
-use kv_core::ring::{QueuePairGeometry, ResponseWay, RingGeometry};
+use kv_core::ring::{CopySpan, QueuePairGeometry, ResponseWay, RingGeometry};
 use kv_core::table::Table;
 
 use super::TABLE_BURST_COUNT;
@@ -156,6 +156,7 @@ impl<'m, D: Turned, H: Turned> Pair<'m, D, H> {
             request: ring(REQUEST_SLOT_LEN),
             response: ring(RESPONSE_SLOT_LEN),
             way: ResponseWay::Push,
+            copy: CopySpan::Used,
         };
         let (host_window, dpu_window) =
             (SharedWords::new(geometry.host_window_len()), SharedWords::new(geometry.dpu_window_len()));
@@ -171,7 +172,8 @@ impl<'m, D: Turned, H: Turned> Pair<'m, D, H> {
             torn_ticks: PATIENCE_TICKS,
             stall_ticks: PATIENCE_TICKS,
         };
-        let flush = FlushPolicy { len: FLUSH_LEN, ticks: rate.ticks_in_us(FLUSH_US) };
+        // Batches that are the same in each run, for counts that are.
+        let flush = FlushPolicy { len: FLUSH_LEN, ticks: rate.ticks_in_us(FLUSH_US), law: FlushLaw::Fixed };
         let mut communicate = Box::new(Communicate::with_profile(port, policy(), flush, rate, dpu));
         let mut process = Box::new(Process::with_profile(store(secret, table), rate, false, host));
         communicate.attach(end(&to_host, dpu_window));
