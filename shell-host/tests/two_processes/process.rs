@@ -186,6 +186,12 @@ fn dpu_command(config: &str) -> Command {
     command
 }
 
+/// Whether the DPU's program is one that the environment names.
+pub(crate) fn is_dpu_named() -> bool {
+    let [_, dpu] = PROGRAMS;
+    named_program(dpu).is_some()
+}
+
 fn named_program(variable: &str) -> Option<Command> {
     let line = std::env::var(variable).ok()?;
     let mut words = line.split_whitespace();

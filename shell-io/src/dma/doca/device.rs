@@ -137,7 +137,7 @@ impl Device {
         };
         device.check(address)?;
         let (generation, origin) = (library.api().generation_number(), library.api().origin());
-        info!(generation, origin, copy_len_max = device.limits.copy_len_max, "DOCA copies by {address}");
+        info!(generation, origin, copy_len_max = device.limits.copy_len_max, "DOCA opens {address}");
         Ok(Arc::new(device))
     }
 
