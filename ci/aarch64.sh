@@ -31,9 +31,8 @@ cross() (
 cross test --no-fail-fast --lib --tests -p arch -p qp-wire -p kv-core -p sim
 
 # The programs as package/build.sh makes them, which are there if ci/package.sh has run. And what stands in for DOCA's
-# libraries, under their names.
-cross build --release -p dpukv -p shell-host -p shell-dpu
-cross build --release -p doca-stand-in-workq -p doca-stand-in-pe
+# libraries, which asks no crate for more than the programs do, under their names.
+cross build --release -p dpukv -p shell-host -p shell-dpu -p doca-stand-in-workq -p doca-stand-in-pe
 libraries=$target_dir/doca
 for generation in workq pe; do
     mkdir -p "$libraries/$generation"
