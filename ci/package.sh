@@ -59,7 +59,8 @@ for name in dpukv dpukv-host dpukv-dpu; do
         "./usr/share/fish/vendor_completions.d/$name.fish" "./usr/share/zsh/vendor-completions/_$name")
     if [[ $name != dpukv ]]; then
         side=${name#dpukv-}
-        files+=("./etc/dpu-kv/$side.toml" "./usr/lib/systemd/system/$name.service")
+        files+=("./etc/dpu-kv/$side.toml" "./usr/lib/systemd/system/$name.service"
+            "./usr/share/doc/$name/examples/doca.conf")
     fi
     for deb in "$scratch/packages/${name}"_*.deb; do
         expect "$deb" "${files[@]}"
@@ -78,6 +79,8 @@ if command -v systemd-analyze >/dev/null; then
     for side in host dpu; do
         unit=$scratch/dpukv-$side.service
         sed "s|^ExecStart=|ExecStart=$root|" "$root/usr/lib/systemd/system/dpukv-$side.service" >"$unit"
+        # With the drop-in beside it, too.
+        install -D -m 644 -t "$unit.d" "$root/usr/share/doc/dpukv-$side/examples/doca.conf"
         findings=$(systemd-analyze verify --man=no --recursive-errors=no "$unit" 2>&1) || fail "$findings"
         [[ -z $findings ]] || fail "systemd-analyze says of the unit: $findings"
     done

@@ -122,6 +122,7 @@ service() {
         "shell-$side/$side.example.toml" >"$config"
     grep -q "^file = \"/run/dpukv-$side/counters\"" "$config"
     echo "/etc/dpu-kv/$side.toml" >"$tree/DEBIAN/conffiles"
+    install -D -m 644 package/doca.conf "$tree/usr/share/doc/dpukv-$side/examples/doca.conf"
     install -m 755 package/postinst "$tree/DEBIAN/postinst"
     sed "s/@UNIT@/$unit/" package/prerm >"$tree/DEBIAN/prerm"
     chmod 755 "$tree/DEBIAN/prerm"
