@@ -41,7 +41,7 @@ const MISTAKES: &[Mistake] = &[
     ),
     ("[queue_pair]\ncopy = 'half'", "queue_pair.copy", "`used` or `whole`"),
     ("[queue_pair]\nresponse = 'poll'", "queue_pair.response", "`push` or `pull`"),
-    ("[queue_pair]\nflush = 5", "queue_pair.flush", "a string"),
+    ("[queue_pair]\nflush = 5", "queue_pair.flush", "string only"),
     ("[queue_pair]\nflush = 'never'", "queue_pair.flush", "`adaptive` or `fixed`"),
     ("[queue_pair]\nflush_len = 16385", "queue_pair.flush_len", "at most queue_pair.request_slot_len = 16384"),
     ("[queue_pair]\nflush_len = 0", "queue_pair.flush_len", "an integer from 1 to 65536"),
