@@ -35,6 +35,9 @@ fn check_requests(requests: &[OwnedRequest]) {
     let batch = RequestBatch::decode(&bytes).expect("our own body");
     assert_eq!((batch.count(), batch.iter().len()), (requests.len(), requests.len()));
     assert_eq!(read_requests(&batch), expected);
+    for operation in 0..=u8::MAX {
+        assert_eq!(batch.has_operation(operation), requests.iter().any(|request| request.raw().operation == operation));
+    }
 
     let mut longer = bytes.clone();
     longer.extend(b"tail");

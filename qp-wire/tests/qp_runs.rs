@@ -43,6 +43,9 @@ fn runs_have_their_golden_bytes() {
     assert!(!runs.is_empty());
     let told: Vec<_> = runs.iter().map(|run| (run.batch.bytes(), run.response_len_max)).collect();
     assert_eq!(told, [(&get[..], 64), (&noops(2)[..], 14)]);
+    let promised: Vec<_> = runs.promises().map(|promise| (promise.count, promise.response_len_max)).collect();
+    assert_eq!(promised, [(1, 64), (2, 14)]);
+    assert_eq!(runs.responses_len_max(), 64 + 14 + 2 * RUN_HEADER_LEN);
 
     let miss = reference_responses(&[OwnedResponse { result: ResultCode::NotFound, value: None }], [true; 2]);
     let responses = run(&miss, 0);

@@ -223,8 +223,7 @@ impl<B: AsRef<[u8]>> Taken<B> {
     /// The slot's runs; `None` when they are none, or when the peer promised their answers more room than a slot has.
     fn runs_in<'s>(&self, slot: &'s [u8]) -> Option<RequestRuns<'s>> {
         let runs = request_runs(slot.get(SLOT_HEADER_LEN..)?.get(..self.runs_len)?).ok()?;
-        let room: usize = runs.iter().map(|run| RUN_HEADER_LEN + run.response_len_max).sum();
-        (SLOT_HEADER_LEN + room <= self.buf.as_ref().len()).then_some(runs)
+        (SLOT_HEADER_LEN + runs.responses_len_max() <= self.buf.as_ref().len()).then_some(runs)
     }
 }
 
@@ -247,10 +246,10 @@ impl<L: Profile> Core<'_, '_, L> {
         slot: &mut [u8],
     ) -> Option<usize> {
         let mut len = SLOT_HEADER_LEN;
-        for run in runs {
+        for run in runs.promises() {
             let body = slot.get_mut(len + RUN_HEADER_LEN..)?.get_mut(..run.response_len_max)?;
-            let mut writer = ResponseWriter::new(body, self.columns, run.batch.count())?;
-            for _ in 0..run.batch.count() {
+            let mut writer = ResponseWriter::new(body, self.columns, run.count)?;
+            for _ in 0..run.count {
                 let prepared = lookahead.next(self.store, self.profile)?;
                 execute(prepared, self.store, self.now, &mut writer, self.counters, self.profile);
             }

@@ -35,7 +35,7 @@ mod slot;
 
 pub use error::SlotError;
 pub use runs::{
-    RUN_HEADER_LEN, RequestRun, RequestRunIter, RequestRuns, ResponseRunIter, ResponseRuns, put_run_header,
+    RUN_HEADER_LEN, RequestRun, RequestRunIter, RequestRuns, ResponseRunIter, ResponseRuns, RunPromise, put_run_header,
     request_runs, response_runs,
 };
 pub use slot::{OpenSlot, SLOT_HEADER_LEN, SLOT_LEN_MAX, SlotHeader, SlotStamp, open, seal};

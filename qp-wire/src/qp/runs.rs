@@ -40,10 +40,20 @@ pub struct RequestRun<'a> {
     pub response_len_max: usize,
 }
 
+/// What the answer to a run is: how many responses, and the space for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunPromise {
+    /// Responses, as many as requests.
+    pub count: usize,
+    /// See [`RequestRun::response_len_max`].
+    pub response_len_max: usize,
+}
+
 /// The request runs of a slot, all of them valid.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestRuns<'a> {
     bytes: &'a [u8],
+    responses_len_max: usize,
 }
 
 /// The request runs in `payload`, an open slot's [`runs`](super::OpenSlot::runs); all of them, or an error.
@@ -52,19 +62,36 @@ pub struct RequestRuns<'a> {
 /// [`SlotError::Run`], [`SlotError::Batch`], [`SlotError::Count`] and [`SlotError::ResponseLenMax`].
 pub fn request_runs(payload: &[u8]) -> Result<RequestRuns<'_>, SlotError> {
     let mut rest = payload;
-    let mut count = 0;
+    let (mut count, mut responses_len_max) = (0, 0);
     while !rest.is_empty() {
         let (run, behind) = split_request_run(rest)?;
         count = add_count(count, run.batch.count())?;
+        responses_len_max += RUN_HEADER_LEN + run.response_len_max;
         rest = behind;
     }
-    Ok(RequestRuns { bytes: payload })
+    Ok(RequestRuns { bytes: payload, responses_len_max })
 }
 
 impl<'a> RequestRuns<'a> {
     /// Whether there are none: such a slot only brings credits.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Most bytes that all response runs together may have, their headers included.
+    pub const fn responses_len_max(&self) -> usize {
+        self.responses_len_max
+    }
+
+    /// What the answers to the runs are, in their order, without a second look at the requests.
+    pub fn promises(&self) -> impl Iterator<Item = RunPromise> + 'a {
+        let mut rest = self.bytes;
+        core::iter::from_fn(move || {
+            let (response_len_max, body, behind) = split_run(rest).ok()?;
+            let (count, _) = U16::read_from_prefix(body).ok()?;
+            rest = behind;
+            Some(RunPromise { count: count.get().into(), response_len_max })
+        })
     }
 
     /// The runs, in the order in which they were written.

@@ -1,6 +1,8 @@
 //! Properties that hold for any bytes, as plain functions of bytes, which is what a fuzz target needs.
 
-use qp_wire::mica::{MicaRequest, MicaResponse, RequestFrame, RequestWriter, ResponseFrame, ResponseWriter};
+use qp_wire::mica::{
+    MicaRequest, MicaResponse, RequestFrame, RequestWriter, ResponseFrame, ResponseWriter, heads, response_len_min,
+};
 use qp_wire::net::{Checksums, Datagram, reply_headers};
 use qp_wire::{DropReason, ResultCode};
 
@@ -47,6 +49,9 @@ pub(crate) fn check_request_payload(bytes: &[u8]) {
         assert_eq!((operation, result, key_hash, opaque, raw.key.to_vec(), raw.value.to_vec()), *entry);
         assert_eq!(request.decode().err(), reference::refusal(entry));
     }
+    let heads: Vec<_> = heads(bytes).collect();
+    assert!(heads.iter().copied().eq(frame.requests().map(|request| request.head())));
+    assert_eq!(response_len_min(&heads), frame.response_len_min());
     check_requests_survive(&frame.requests().collect::<Vec<_>>());
     check_every_request_can_be_answered(bytes, bytes.len());
 }
