@@ -116,8 +116,14 @@ impl<'a> Iterator for Requests<'a> {
 /// The request without what MICA2's wire lets pass and ours does not: operations beyond MICA2's become one that nobody
 /// knows. A value that its operation ignores may stay: nobody looks at it.
 #[inline]
-pub(super) fn as_native<'a>(request: &mica::MicaRequest<'a>) -> RawRequest<'a> {
-    if request.raw.operation <= qp_wire::Opcode::Increment.to_wire() { request.raw } else { refused(request.raw) }
+fn as_native<'a>(request: &mica::MicaRequest<'a>) -> RawRequest<'a> {
+    if is_mica(request.raw.operation) { request.raw } else { refused(request.raw) }
+}
+
+/// Whether MICA2's wire knows an operation byte.
+#[inline]
+pub(super) fn is_mica(operation: u8) -> bool {
+    operation <= qp_wire::Opcode::Increment.to_wire()
 }
 
 /// What stands in a queue pair for a request that must not be executed.

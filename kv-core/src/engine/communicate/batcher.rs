@@ -13,7 +13,7 @@ use qp_wire::{Opcode, RawRequest, batch, mica, native};
 use super::deliver::WaitsFor;
 use crate::counters::{Counter, Counters};
 use crate::dma::{DmaEngine, Window};
-use crate::engine::inbound::{Inbound, as_native, refused};
+use crate::engine::inbound::{Inbound, is_mica, refused};
 use crate::engine::link::Link;
 use crate::engine::stage::{Profile, Stage};
 use crate::hash::KeyHash;
@@ -184,13 +184,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
         self.make_room_in_run(payload_len, 3 * count + batching.reply_len_max, count, batching)?;
         for request in frame.requests() {
             batching.profile.enter(Stage::Hash);
-            let raw = as_native(&request);
+            let raw = request.raw;
             let mismatch = !raw.key.is_empty() && KeyHash::of(raw.key).0 != request.key_hash;
             if mismatch {
                 batching.counters.add(Counter::HashMismatches, 1);
             }
             batching.profile.enter(Stage::Post);
-            self.gather(&if mismatch || is_reset(&raw) && !batching.may_reset { refused(raw) } else { raw });
+            let is_allowed = is_mica(raw.operation) && (batching.may_reset || !is_reset(&raw));
+            if mismatch || !is_allowed {
+                self.gather(&refused(raw));
+            } else {
+                self.gather(&raw);
+            }
         }
         Ok(WaitsFor::Mica { count })
     }
