@@ -12,4 +12,4 @@ mod spread;
 
 pub(crate) use phase::{Loaded, Measured, Phase, Progress, load, run};
 pub(crate) use report::{Cost, Report, Run};
-pub(crate) use spread::Spread;
+pub(crate) use spread::{Spread, median};

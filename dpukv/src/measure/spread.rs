@@ -18,9 +18,16 @@ impl Spread {
         let mut sorted = mops.to_vec();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len() - 1;
-        let median = f64::midpoint(sorted[last / 2], sorted[last.div_ceil(2)]);
-        Self { mops_median: median, mops_min: sorted[0], mops_max: sorted[last], mops: mops.to_vec() }
+        Self { mops_median: median(mops), mops_min: sorted[0], mops_max: sorted[last], mops: mops.to_vec() }
     }
+}
+
+/// The one in the middle of at least one.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len() - 1;
+    f64::midpoint(sorted[last / 2], sorted[last.div_ceil(2)])
 }
 
 #[cfg(test)]
