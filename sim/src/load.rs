@@ -1,6 +1,6 @@
 //! How fast queue pairs are, and how late their answers, in virtual time.
 //!
-//! The very engines of `kv-core` run here on cores whose work takes time by [`Costs`], beside a [`Card`] whose copies take
+//! The very engines of `kv-core` run here on cores whose work takes time by [`Costs`], beside a card whose copies take
 //! longer the more there are. Nothing goes wrong and nothing is random but the arrivals, so a difference between two runs
 //! is the difference between their settings.
 //!
