@@ -4,7 +4,7 @@
 //! measured, and one thread plays all parts in turn; only the turns of the role in question count.
 //!
 //! * [`frames`]: what is asked. [`cable`]: the port that it comes from. [`copies`]: the copy engine.
-//! * [`rig`]: the roles of `kv-core`, each with all that around it.
+//! * [`rig`](mod@rig): the roles of `kv-core`, each with all that around it.
 //! * [`timing`] and [`sampler`]: ticks. [`marks`] and [`callgrind`]: instructions.
 //! * [`report`]: what people and programs read.
 
