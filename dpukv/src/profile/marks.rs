@@ -19,7 +19,7 @@ const WARM_ROUNDS: usize = 4;
 const WHOLE_REQUESTS: u64 = 32_768;
 
 /// Requests that are counted by stage, at least: each takes several marks, and a mark a millisecond.
-const STAGED_REQUESTS: u64 = 1024;
+const STAGED_REQUESTS: u64 = 512;
 
 /// Marks in a row, to find what they take themselves.
 const CALIBRATION_MARKS: usize = 32;
