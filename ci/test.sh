@@ -10,7 +10,7 @@ echo "test: all checks"
 
 # Cheap ones first. Those after `doc` are slow: they build more than the workspace's development profile.
 quick=(shell one-cfg fmt clippy unit doc)
-slow=(no-std no-panic loom sim doca demo package dpdk etcd aarch64 deny fuzz-smoke)
+slow=(no-std no-panic loom sim doca demo package dpdk etcd aarch64 dpdk-aarch64 deny fuzz-smoke)
 
 usage() {
     echo "usage: ci/test.sh [--quick | --only NAME], NAME one of: ${quick[*]} ${slow[*]}" >&2
