@@ -3,8 +3,9 @@
 #   bench/dpdk.sh --json FILE [--keys COUNT] [--repeat COUNT] [--seconds SECONDS]
 # Over memif: MICA2's wire with one and 16 requests a frame and the native one with 32, uniform and Zipf 0.99, GET 100, 95
 # and 50 %, medians of repetitions; then latency at a tenth of the peak and throughput at twice the peak; then what a bare
-# echo costs at the same rate. Over AF_XDP, on a pair of virtual interfaces: latency, and the echo's.
-# As root, on a machine with two CPUs that nobody else uses. It takes about six minutes. It reserves huge pages and leaves
+# echo costs at the same rate. Over AF_XDP, on a pair of virtual interfaces: latency, and the echo's. At the end, by
+# bench/offload.sh: what each core of `lat` spends on a request, beside `cpu-only`.
+# As root, on a machine with two CPUs that nobody else uses. It takes about a quarter of an hour. It reserves huge pages and leaves
 # as many as there were.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -123,6 +124,12 @@ for wire in "${wires[@]}"; do
     # shellcheck disable=SC2086 # several words
     measure memif "$at_client" cpu-only --keys "$keys" --repeat "$repeat" $wire
 done
+# What device and client allow: frames as long, sent back as they are.
+for frames in "--requests-per-frame 1" "--requests-per-frame 16" "--requests-per-frame 32 --window 4096"; do
+    serve "$at_server" "$programs/dpukv" bench echo --port "dpdk:$at_server"
+    # shellcheck disable=SC2086 # several words
+    measure memif "$at_client" echo --wire echo --repeat "$repeat" --gets 1 --distribution uniform $frames
+done
 for wire in "${wires[@]}"; do
     # shellcheck disable=SC2086 # several words
     measure_latency memif "$at_server" "$at_client" "$keys" $wire --overload
@@ -137,10 +144,15 @@ for end in kv0 cl0; do
 done
 measure_latency af_xdp net_af_xdp0,iface=kv0 net_af_xdp0,iface=cl0 "$((keys < 1 << 20 ? keys : 1 << 20))" --wire mica2
 
-python3 - "$json" "${reports[@]}" <<'PYTHON'
+within=()
+stop_server
+bash bench/offload.sh --json "$scratch/offload.json" --keys "$keys" --repeat "$repeat" --seconds "$seconds"
+
+python3 - "$json" "$scratch/offload.json" "${reports[@]}" <<'PYTHON'
 import json, sys
-pairs = zip(sys.argv[2::2], sys.argv[3::2])
+pairs = zip(sys.argv[3::2], sys.argv[4::2])
 runs = [{"device": kind, **run} for kind, path in pairs for run in json.load(open(path))["runs"]]
+runs += [{"device": "replay", "p50_us": None, "p99_us": None, **run} for run in json.load(open(sys.argv[2]))["runs"]]
 json.dump({"runs": runs}, open(sys.argv[1], "w"), indent=2)
 PYTHON
 echo "bench: wrote $json"
