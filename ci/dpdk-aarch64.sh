@@ -16,8 +16,7 @@ skip() {
 for file in /usr/bin/{cargo,rustc,aarch64-linux-gnu-gcc,qemu-aarch64,pkg-config} "/usr/lib/rustlib/$target"; do
     [[ -e $file ]] || skip "$file is missing; ci/setup.sh installs it or says how"
 done
-# Not of ci/setup.sh: what this check builds takes minutes, for one start of one program.
-command -v mmdebstrap >/dev/null || skip "mmdebstrap is missing; run: sudo apt-get install mmdebstrap"
+command -v mmdebstrap >/dev/null || skip "mmdebstrap is missing; ci/setup.sh installs it or says how"
 
 # In a root of its own: beside this machine's own DPDK, the one for arm64 would take packages away. It comes from where
 # this machine's packages come from.

@@ -73,6 +73,8 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
     # is for ci/aarch64.sh; ci/no-std.sh takes its compiler where rustup has no x86_64-unknown-none.
     provide rustc-web cargo-web rust-web-src libstd-rust-web-dev:amd64 libstd-rust-web-dev:arm64 \
         gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+    # For ci/dpdk-aarch64.sh: a root of its own for arm64's DPDK.
+    provide mmdebstrap
 else
     for program in cc python3 shellcheck; do
         if ! command -v "$program" >/dev/null; then

@@ -179,16 +179,13 @@ fn pipeline(stages: &mut impl Stages, secret: &Secret, stream: &Stream, from: us
     let (sets, _) = stream.sets()[from..from + count].as_chunks::<KEY_LANES>();
     let mut done = 0;
     for group in 0..groups + AHEAD {
+        // Behind the end it fetches the last ones again.
+        let names = stream.group(from + group.min(groups - 1) * KEY_LANES);
+        let lanes = KeyLanes::new(secret, &names);
         let executed = group.checked_sub(AHEAD).map(|group| &sets[group]);
-        if group < groups {
-            let names = stream.group(from + group * KEY_LANES);
-            let lanes = KeyLanes::new(secret, &names);
-            for (lane, mut key) in lanes.keys().enumerate() {
-                stages.prefetch(&mut key);
-                ring[group % GROUPS][lane] = key;
-            }
-        }
-        for lane in 0..KEY_LANES {
+        for (lane, mut key) in lanes.keys().enumerate() {
+            stages.prefetch(&mut key);
+            ring[group % GROUPS][lane] = key;
             stages.prefetch_other(&mut ring[group.wrapping_sub(AHEAD - OTHER_AHEAD) % GROUPS][lane]);
             stages.prefetch_item(&ring[group.wrapping_sub(AHEAD - ITEM_AHEAD) % GROUPS][lane]);
             if let Some(sets) = executed {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kv_core::hash::{KeyHash, KeyLanes, Placement, Secret};
+use kv_core::hash::{KEY_LANES, KeyHash, KeyLanes, Placement, Secret};
 use kv_core::table::Table;
 use shell_io::memory::{HugePages, PageKind};
 
@@ -205,6 +205,9 @@ impl Args {
         above_zero("seconds", self.seconds, 3600.0)?;
         at_least_one("repeat", self.repeat, 1000)?;
         at_least_one("threads", self.threads, 64)?;
+        if self.burst == 0 || !self.burst.is_multiple_of(KEY_LANES) {
+            return Err(usage(format!("--burst {}: expected a multiple of {KEY_LANES}", self.burst)));
+        }
         self.gets.iter().try_for_each(|&gets| share("gets", gets))?;
         let parts = if self.mode == Access::Erew { self.threads } else { 1 };
         let keys = KeySpace::new(self.keys / parts as u64, self.key_size).map_err(usage)?;
