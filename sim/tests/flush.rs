@@ -1,8 +1,5 @@
 //! The adaptive flush beside fixed ones, in virtual time: the same figures on every machine.
 
-// An emulated CPU takes a minute to find what any other says.
-#![cfg(not(target_arch = "aarch64"))]
-
 use sim::load::sweep::{Point, SHAPES};
 
 /// What adaptation may cost.
