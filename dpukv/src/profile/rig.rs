@@ -12,8 +12,8 @@ use kv_core::engine::{
 use kv_core::framed::Framed;
 use kv_core::hash::Secret;
 use kv_core::partition::{Partition, Store};
-use kv_core::ring::{CopySpan, QueuePairGeometry, ResponseWay, RingGeometry};
 use kv_core::table::Table;
+use shell_io::config::QueuePairSection;
 
 use super::TABLE_BURST_COUNT;
 use super::cable::Cable;
@@ -23,13 +23,6 @@ use crate::table_bench::{Mix, Operation, Owner, Stream, Worker};
 
 /// Buffers of a cable: a burst that arrives and all that is under way in a queue pair.
 const BUFFERS: usize = 1024;
-
-/// The queue pair of a configuration that says nothing: see `shell-host/host.example.toml`.
-const DEPTH: u32 = 4;
-const REQUEST_SLOT_LEN: u32 = 16384;
-const RESPONSE_SLOT_LEN: u32 = 65536;
-const FLUSH_LEN: usize = 1024;
-const FLUSH_US: u64 = 5;
 
 /// How long anything may take before a queue pair is given up, in ticks: longer than any run.
 const PATIENCE_TICKS: u64 = u64::MAX / 2;
@@ -151,16 +144,12 @@ impl<'m, D: Turned, H: Turned> Pair<'m, D, H> {
     fn new(load: &Load, secret: Secret, table: Table<'m>, dpu: D, host: H) -> Result<Self, String> {
         let (cable, port) = port(load)?;
         let rate = rate();
-        let ring = |slot_len| RingGeometry::new(DEPTH, slot_len).expect("valid sizes");
-        let geometry = QueuePairGeometry {
-            request: ring(REQUEST_SLOT_LEN),
-            response: ring(RESPONSE_SLOT_LEN),
-            way: ResponseWay::Push,
-            copy: CopySpan::Used,
-        };
+        // That of a configuration that says nothing.
+        let queue_pair = QueuePairSection::default();
+        let geometry = queue_pair.geometry().map_err(|finding| finding.to_string())?;
         let (host_window, dpu_window) =
             (SharedWords::new(geometry.host_window_len()), SharedWords::new(geometry.dpu_window_len()));
-        let depth = 2 * DEPTH as usize;
+        let depth = 2 * geometry.request.slot_count() as usize;
         let to_host = Copies::new(&host_window, geometry.request.slot_len(), depth);
         let to_dpu = Copies::new(&dpu_window, geometry.response.slot_len(), depth);
         let end = |engine: &Copies, window| QueuePairEnd {
@@ -173,7 +162,7 @@ impl<'m, D: Turned, H: Turned> Pair<'m, D, H> {
             stall_ticks: PATIENCE_TICKS,
         };
         // Batches that are the same in each run, for counts that are.
-        let flush = FlushPolicy { len: FLUSH_LEN, ticks: rate.ticks_in_us(FLUSH_US), law: FlushLaw::Fixed };
+        let flush = FlushPolicy { law: FlushLaw::Fixed, ..queue_pair.flush_policy(rate) };
         let mut communicate = Box::new(Communicate::with_profile(port, policy(), flush, rate, dpu));
         let mut process = Box::new(Process::with_profile(store(secret, table), rate, false, host));
         communicate.attach(end(&to_host, dpu_window));
@@ -204,6 +193,14 @@ impl<'m, D: Turned, H: Turned> Pair<'m, D, H> {
             });
         }
         self.to_dpu.perform();
+    }
+
+    /// Brings work and turns both sides until it is done.
+    fn round(&mut self, dpu: &mut dyn Meter, host: &mut dyn Meter) {
+        self.cable.fill();
+        let now = arch::now();
+        let slots = self.turn_dpu(now, dpu);
+        self.turn_host(now, slots, host);
     }
 
     fn counters(&mut self) -> [Counters; 2] {
@@ -237,11 +234,8 @@ impl<L: Turned> Rig for CommunicateRig<'_, L> {
 
     fn round(&mut self, meter: &mut dyn Meter) -> u64 {
         let pair = &mut self.0;
-        pair.cable.fill();
         let before = requests(pair.communicate.counters());
-        let now = arch::now();
-        let slots = pair.turn_dpu(now, meter);
-        pair.turn_host(now, slots, &mut Unmeasured);
+        pair.round(meter, &mut Unmeasured);
         requests(pair.communicate.counters()) - before
     }
 
@@ -273,11 +267,8 @@ impl<L: Turned> Rig for ProcessRig<'_, L> {
 
     fn round(&mut self, meter: &mut dyn Meter) -> u64 {
         let pair = &mut self.0;
-        pair.cable.fill();
         let before = requests(pair.process.counters());
-        let now = arch::now();
-        let slots = pair.turn_dpu(now, &mut Unmeasured);
-        pair.turn_host(now, slots, meter);
+        pair.round(&mut Unmeasured, meter);
         requests(pair.process.counters()) - before
     }
 

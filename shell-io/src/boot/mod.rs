@@ -24,9 +24,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use arch::TickRate;
 use kv_core::design::{CoreId, Plan, Side};
-use kv_core::engine::{FlushLaw, FlushPolicy, Policy, Prefix, Prefixes};
+use kv_core::engine::{Policy, Prefix, Prefixes};
 use kv_core::partition::Store;
 use qp_wire::net::Local;
 use tracing::info;
@@ -40,9 +39,7 @@ use self::publication::Publisher;
 use self::ways_in::WaysIn;
 use crate::announce::{Ready, side_name};
 use crate::clock::MonotonicClock;
-use crate::config::{
-    self, Config, ConnectSection, ControlSection, FlushSetting, ListenSection, NetworkSection, Pin, TableMode,
-};
+use crate::config::{self, Config, ConnectSection, ControlSection, ListenSection, NetworkSection, Pin, TableMode};
 use crate::control::{Agreement, EndpointAddress, Introduction, Link, Timing, Way};
 use crate::counters_file::{CountersFile, CountersHead};
 use crate::lcore;
@@ -132,7 +129,7 @@ pub fn run<C: Boot>(config: &Config<C>, stop: &Arc<AtomicBool>, on_ready: impl F
         idle: config.idle.policy().with_orders_in(config.control.timing().dead_after_ms / ORDERS_PER_SILENCE),
         address: config.network.address,
         policy: policy(&config.network),
-        flush: flush_policy(config, clock.rate()),
+        flush: config.queue_pair.flush_policy(clock.rate()),
         buffers: config.network.buffers.get() as usize,
         busy_poll_us: config.port.busy_poll_us.get(),
         geometry,
@@ -351,17 +348,6 @@ fn policy(network: &NetworkSection) -> Policy {
 /// The check of the configuration has seen to it that they fit.
 fn prefixes(configured: &[config::Prefix]) -> Prefixes {
     configured.iter().filter_map(|prefix| Prefix::new(prefix.address(), prefix.bit_count())).collect()
-}
-
-fn flush_policy<C>(config: &Config<C>, rate: TickRate) -> FlushPolicy {
-    FlushPolicy {
-        len: config.queue_pair.flush_len.get() as usize,
-        ticks: rate.ticks_in_us(config.queue_pair.flush_us.get().into()),
-        law: match config.queue_pair.flush {
-            FlushSetting::Adaptive => FlushLaw::Adaptive,
-            FlushSetting::Fixed => FlushLaw::Fixed,
-        },
-    }
 }
 
 /// Writes the line that says that a side serves to standard output.

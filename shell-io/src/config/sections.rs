@@ -6,10 +6,12 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use arch::TickRate;
 use kv_core::design::{
     CORE_COUNT_MAX, Design, ENDPOINT_COUNT_MAX, PARTITION_COUNT_MAX, Plan, PlanError, Side, Topology,
 };
 use kv_core::engine::policy::PREFIX_COUNT_MAX;
+use kv_core::engine::{FlushLaw, FlushPolicy};
 use kv_core::ring::{
     CopySpan, GeometryError, QueuePairGeometry, ResponseWay, RingGeometry, SLOT_COUNT_MAX, SLOT_LEN_MAX, SLOT_LEN_MIN,
 };
@@ -215,6 +217,18 @@ impl QueuePairSection {
                 CopySetting::Whole => CopySpan::Whole,
             },
         })
+    }
+
+    /// When a batch that is not full leaves. `rate` is that of the engine's ticks.
+    pub fn flush_policy(&self, rate: TickRate) -> FlushPolicy {
+        FlushPolicy {
+            len: self.flush_len.get() as usize,
+            ticks: rate.ticks_in_us(self.flush_us.get().into()),
+            law: match self.flush {
+                FlushSetting::Adaptive => FlushLaw::Adaptive,
+                FlushSetting::Fixed => FlushLaw::Fixed,
+            },
+        }
     }
 
     fn check(&self, network: &NetworkSection) -> Result<(), Finding> {

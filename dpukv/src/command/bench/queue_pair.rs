@@ -9,6 +9,7 @@ use kv_core::engine::{FlushLaw, FlushPolicy};
 use kv_core::ring::CopySpan;
 use serde::Serialize;
 use shell_io::clock::MonotonicClock;
+use shell_io::config::QueuePairSection;
 
 use super::{above_zero, at_least_one, print_line};
 use crate::exit::{Exit, Failure};
@@ -116,11 +117,19 @@ fn flushes(rate: TickRate) -> [Setting; 6] {
 }
 
 fn default_flush(rate: TickRate) -> FlushPolicy {
-    FlushPolicy { len: 1024, ticks: rate.ticks_in_us(5), law: FlushLaw::Adaptive }
+    QueuePairSection::default().flush_policy(rate)
 }
 
+/// The queue pair of a configuration that says nothing.
 fn default_setting(rate: TickRate) -> Setting {
-    Setting { name: "default", depth: 4, slot_lens: (16_384, 65_536), copy: CopySpan::Used, flush: default_flush(rate) }
+    let section = QueuePairSection::default();
+    Setting {
+        name: "default",
+        depth: section.depth.get(),
+        slot_lens: (section.request_slot_len.get(), section.response_slot_len.get()),
+        copy: CopySpan::Used,
+        flush: section.flush_policy(rate),
+    }
 }
 
 impl Args {
