@@ -4,6 +4,7 @@ use arch::Tick;
 use kv_core::engine::{Profile, Stage};
 
 use super::rig::Turned;
+use crate::measure::median;
 
 /// Stages, by their index.
 pub(crate) type PerStage = [f64; Stage::ALL.len()];
@@ -28,15 +29,14 @@ impl Sampler {
     pub(super) fn new() -> Self {
         let ticks = [0.0; Stage::ALL.len()];
         let mut sampler = Self { is_sampling: true, stage: Stage::Others, since: Tick(0), ticks, stamp_ticks: 0.0 };
-        let mut costs: Vec<f64> = (0..CALIBRATION_COUNT)
+        let costs: Vec<f64> = (0..CALIBRATION_COUNT)
             .map(|_| {
                 let begin = arch::now();
                 (0..CALIBRATION_STAMPS).for_each(|_| sampler.stamp(Stage::Others));
                 arch::now().since(begin) as f64 / CALIBRATION_STAMPS as f64
             })
             .collect();
-        costs.sort_by(f64::total_cmp);
-        Self { is_sampling: false, stamp_ticks: costs[CALIBRATION_COUNT / 2], ticks, ..sampler }
+        Self { is_sampling: false, stamp_ticks: median(&costs), ticks, ..sampler }
     }
 
     /// What a stamp takes, in ticks.

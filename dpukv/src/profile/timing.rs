@@ -6,6 +6,7 @@ use kv_core::engine::Stage;
 
 use super::rig::{Meter, Profiled, Rig};
 use super::sampler::{PerStage, Sampler};
+use crate::measure::median;
 
 /// Rounds of a stretch, of which one is sampled. A sampled round takes up to twice as long as others.
 const STRETCH_ROUNDS: usize = 128;
@@ -69,10 +70,10 @@ pub(super) fn time(
         tables.extend(of_table);
     }
     Timing {
-        ticks_per_op: median(&mut plains),
+        ticks_per_op: median(&plains),
         shares: shares(&mut samples),
-        cost_of_sampling: median(&mut ratios) - 1.0,
-        table_ticks_per_op: (!tables.is_empty()).then(|| median(&mut tables)),
+        cost_of_sampling: median(&ratios) - 1.0,
+        table_ticks_per_op: (!tables.is_empty()).then(|| median(&tables)),
     }
 }
 
@@ -115,11 +116,6 @@ pub(super) fn shares_of(parts: PerStage) -> PerStage {
     let parts = parts.map(|part| part.max(0.0));
     let whole: f64 = parts.iter().sum();
     parts.map(|part| if whole > 0.0 { part / whole } else { 0.0 })
-}
-
-fn median(of: &mut [f64]) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of[of.len() / 2]
 }
 
 #[cfg(test)]
