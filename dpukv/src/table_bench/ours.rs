@@ -170,6 +170,19 @@ trait Stages {
     fn execute(&mut self, key: &Key<'_>, is_set: bool, operation: Operation) -> bool;
 }
 
+/// Runs operations through pipelines of so many each.
+#[inline]
+fn in_bursts(
+    stages: &mut impl Stages,
+    burst: usize,
+    secret: &Secret,
+    stream: &Stream,
+    from: usize,
+    count: usize,
+) -> u64 {
+    (0..count).step_by(burst).map(|at| pipeline(stages, secret, stream, from + at, burst.min(count - at))).sum()
+}
+
 /// Runs operations through the stages, eight at a time.
 #[inline]
 fn pipeline(stages: &mut impl Stages, secret: &Secret, stream: &Stream, from: usize, count: usize) -> u64 {
@@ -251,20 +264,14 @@ impl Stages for Reader<'_> {
 
 impl Worker for Owner<'_> {
     fn run(&mut self, stream: &Stream, from: usize, count: usize) -> u64 {
-        let secret = self.secret;
-        (0..count)
-            .step_by(self.burst)
-            .map(|at| pipeline(self, &secret, stream, from + at, self.burst.min(count - at)))
-            .sum()
+        let (secret, burst) = (self.secret, self.burst);
+        in_bursts(self, burst, &secret, stream, from, count)
     }
 }
 
 impl Worker for Reader<'_> {
     fn run(&mut self, stream: &Stream, from: usize, count: usize) -> u64 {
-        let secret = self.secret;
-        (0..count)
-            .step_by(self.burst)
-            .map(|at| pipeline(self, &secret, stream, from + at, self.burst.min(count - at)))
-            .sum()
+        let (secret, burst) = (self.secret, self.burst);
+        in_bursts(self, burst, &secret, stream, from, count)
     }
 }
