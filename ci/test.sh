@@ -43,10 +43,11 @@ for check in "${checks[@]}"; do
     77) result=skipped skipped=$((skipped + 1)) ;;
     *) result=FAILED failed=$((failed + 1)) ;;
     esac
-    rows+=("$(printf '%-12s %-8s %7d' "$check" "$result" $((SECONDS - started)))")
+    left=$(df -m . | awk 'NR == 2 { print $4 }')
+    rows+=("$(printf '%-12s %-8s %7d %9d' "$check" "$result" $((SECONDS - started)) "$left")")
 done
 
-printf '\n%-12s %-8s %7s\n' check result seconds
+printf '\n%-12s %-8s %7s %9s\n' check result seconds 'MiB left'
 printf '%s\n' "${rows[@]}"
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 ((failed == 0))
