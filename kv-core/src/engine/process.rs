@@ -130,6 +130,10 @@ impl<D: DmaEngine, W: Window, L: Profile> Process<'_, D, W, L> {
         }
         // The host pulls nothing, so no buffer comes back.
         let _ = link.complete(now, counters);
+        if link.fault().is_some() {
+            // What is taken out now would be executed and never answered.
+            return false;
+        }
         // A slot is only taken out when its answer has a buffer: nothing has to be undone.
         let held = burst.iter().filter(|taken| taken.index == index).count();
         let Some(buf) = link.alloc_beside(held) else { return false };
