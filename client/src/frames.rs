@@ -418,8 +418,9 @@ impl<R: RawPort> Way<R> {
     /// Sends what waits; how many frames the port did not take, which are dropped.
     fn send(&mut self) -> u64 {
         self.port.transmit(&mut self.leaving, &mut DropCounts::default());
-        let left = std::mem::take(&mut self.leaving);
-        left.count() as u64
+        let left = self.leaving.count() as u64;
+        self.leaving.clear();
+        left
     }
 }
 

@@ -4,7 +4,6 @@
 //! turns them round in place when it leaves; the payload is not moved. What asks for the interface itself, ARP and
 //! ICMP's echo, it answers on the spot, so often and no oftener.
 
-use core::mem;
 use core::net::{Ipv4Addr, SocketAddr};
 
 use arch::{Tick, TickRate};
@@ -12,7 +11,7 @@ use qp_wire::DropReason;
 use qp_wire::net::{Checksums, Datagram, HEADERS_LEN, Local, Question, reply_headers};
 
 use crate::counters::{Counter, Counters};
-use crate::port::{Burst, DropCounts, Frame, PacketPort, RawFrame, RawPort};
+use crate::port::{Burst, DropCounts, Frame, Holds, PacketPort, RawFrame, RawPort};
 use crate::rate_limit::RateLimit;
 
 /// Most bursts that one [`PacketPort::receive`] takes from the port below. More than one is needed only when frames were
@@ -62,8 +61,8 @@ impl<R: RawPort> Framed<R> {
     fn send_answers(&mut self, drops: &mut DropCounts) {
         if !self.answers.is_empty() {
             self.raw.transmit(&mut self.answers, drops);
-            let left = mem::take(&mut self.answers);
-            drops.add(DropReason::Transmit, left.count() as u64);
+            drops.add(DropReason::Transmit, self.answers.count() as u64);
+            self.answers.clear();
         }
     }
 }
@@ -152,6 +151,18 @@ impl<F: RawFrame> FramedDatagram<F> {
     }
 }
 
+impl<F: RawFrame> Holds<F> for FramedDatagram<F> {
+    #[inline]
+    fn frame(&self) -> &F {
+        &self.raw
+    }
+
+    #[inline]
+    fn into_frame(self) -> F {
+        self.raw
+    }
+}
+
 impl<F: RawFrame> Frame for FramedDatagram<F> {
     fn payload(&self) -> &[u8] {
         self.raw
@@ -213,19 +224,16 @@ impl<R: RawPort> PacketPort for Framed<R> {
     }
 
     fn transmit(&mut self, from: &mut Burst<Self::Frame>, drops: &mut DropCounts) {
-        let mut leaving = Burst::new();
-        let mut facts = Burst::new();
-        while let Some(mut frame) = from.pop() {
+        let mut turned = 0;
+        while let Some(frame) = from.get_mut(turned) {
             match frame.turn() {
-                // A burst has room for a burst.
-                Ok(()) => drop((leaving.push(frame.raw), facts.push(frame.facts))),
-                Err(reason) => drops.count(reason),
+                Ok(()) => turned += 1,
+                Err(reason) => {
+                    drop(from.remove(turned));
+                    drops.count(reason);
+                }
             }
         }
-        self.raw.transmit(&mut leaving, drops);
-        // The first ones have left; the others go back to where they were.
-        while let (Some(raw), Some(facts)) = (leaving.pop_last(), facts.pop_last()) {
-            drop(from.unpop(FramedDatagram { raw, facts }));
-        }
+        self.raw.transmit(from, drops);
     }
 }

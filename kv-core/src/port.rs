@@ -5,10 +5,10 @@
 //! directly, a queue of raw frames implements [`RawPort`] and becomes a [`PacketPort`] inside
 //! [`Framed`](crate::framed::Framed), which parses and writes the network headers in the frame itself.
 
+use core::mem;
 use core::net::SocketAddr;
 
 use arch::Tick;
-use heapless::Deque;
 use qp_wire::DropReason;
 
 use crate::counters::Counters;
@@ -19,12 +19,15 @@ pub const BURST_COUNT_MAX: usize = 32;
 /// A short queue of owned frames, first in, first out.
 #[derive(Debug)]
 pub struct Burst<F> {
-    frames: Deque<F, BURST_COUNT_MAX>,
+    /// Frames stand from `first` to `end`, and nowhere else.
+    frames: [Option<F>; BURST_COUNT_MAX],
+    first: usize,
+    end: usize,
 }
 
 impl<F> Default for Burst<F> {
     fn default() -> Self {
-        Self { frames: Deque::new() }
+        Self { frames: [const { None }; BURST_COUNT_MAX], first: 0, end: 0 }
     }
 }
 
@@ -35,36 +38,52 @@ impl<F> Burst<F> {
     }
 
     /// How many frames are in it.
+    #[inline]
     pub fn count(&self) -> usize {
-        self.frames.len()
+        self.end - self.first
     }
 
     /// How many more frames it takes.
+    #[inline]
     pub fn room(&self) -> usize {
-        BURST_COUNT_MAX - self.frames.len()
+        BURST_COUNT_MAX - self.count()
     }
 
     /// Whether it holds no frame.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.first == self.end
     }
 
     /// Puts a frame behind the others.
     ///
     /// # Errors
     /// The frame, when [`room`](Self::room) is 0.
+    #[inline]
     pub fn push(&mut self, frame: F) -> Result<(), F> {
-        self.frames.push_back(frame)
+        if self.end == BURST_COUNT_MAX {
+            self.frames.rotate_left(self.first);
+            (self.first, self.end) = (0, self.count());
+        }
+        let Some(place) = self.frames.get_mut(self.end) else { return Err(frame) };
+        // Nothing is there that would have to be dropped.
+        mem::forget(place.replace(frame));
+        self.end += 1;
+        Ok(())
     }
 
     /// Takes the frame that came first.
+    #[inline]
     pub fn pop(&mut self) -> Option<F> {
-        self.frames.pop_front()
-    }
-
-    /// Takes the frame that came last.
-    pub fn pop_last(&mut self) -> Option<F> {
-        self.frames.pop_back()
+        if self.is_empty() {
+            return None;
+        }
+        let frame = self.frames.get_mut(self.first)?.take();
+        self.first += 1;
+        if self.first == self.end {
+            (self.first, self.end) = (0, 0);
+        }
+        frame
     }
 
     /// Puts a frame back in front, after a [`pop`](Self::pop) that could not be completed.
@@ -72,12 +91,50 @@ impl<F> Burst<F> {
     /// # Errors
     /// The frame, when [`room`](Self::room) is 0.
     pub fn unpop(&mut self, frame: F) -> Result<(), F> {
-        self.frames.push_front(frame)
+        if self.room() == 0 {
+            return Err(frame);
+        }
+        if self.first == 0 {
+            self.frames.rotate_right(1);
+            (self.first, self.end) = (1, self.end + 1);
+        }
+        self.first -= 1;
+        if let Some(place) = self.frames.get_mut(self.first) {
+            *place = Some(frame);
+        }
+        Ok(())
+    }
+
+    /// Takes the frame before which there are `index` others.
+    pub fn remove(&mut self, index: usize) -> Option<F> {
+        let behind = self.frames.get_mut(self.first + index..self.end)?;
+        let frame = behind.first_mut()?.take();
+        behind.rotate_left(1);
+        self.end -= 1;
+        frame
+    }
+
+    /// Drops all frames.
+    pub fn clear(&mut self) {
+        while self.pop().is_some() {}
     }
 
     /// The frames, first come first.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &F> {
-        self.frames.iter()
+        self.frames.get(self.first..self.end).unwrap_or_default().iter().flatten()
+    }
+
+    /// The frames, first come first.
+    #[inline]
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut F> {
+        self.frames.get_mut(self.first..self.end).unwrap_or_default().iter_mut().flatten()
+    }
+
+    /// The frame before which there are `index` others.
+    #[inline]
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut F> {
+        self.frames.get_mut(self.first..self.end)?.get_mut(index)?.as_mut()
     }
 }
 
@@ -187,6 +244,92 @@ pub trait RawPort {
     /// See [`PacketPort::receive`].
     fn receive(&mut self, into: &mut Burst<Self::Frame>, drops: &mut DropCounts);
 
-    /// See [`PacketPort::transmit`].
-    fn transmit(&mut self, from: &mut Burst<Self::Frame>, drops: &mut DropCounts);
+    /// See [`PacketPort::transmit`]. Frames leave as they come, with what is known of them still beside them.
+    fn transmit<H: Holds<Self::Frame>>(&mut self, from: &mut Burst<H>, drops: &mut DropCounts);
+}
+
+/// A frame, or a frame with something beside it.
+pub trait Holds<F> {
+    /// The frame.
+    fn frame(&self) -> &F;
+
+    /// The frame alone.
+    fn into_frame(self) -> F;
+}
+
+impl<F> Holds<F> for F {
+    #[inline]
+    fn frame(&self) -> &F {
+        self
+    }
+
+    #[inline]
+    fn into_frame(self) -> F {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::boxed::Box;
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Push,
+        Pop,
+        Unpop,
+        Remove(usize),
+        Clear,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            9 => Just(Step::Push),
+            5 => Just(Step::Pop),
+            2 => Just(Step::Unpop),
+            2 => (0..BURST_COUNT_MAX).prop_map(Step::Remove),
+            1 => Just(Step::Clear),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_burst_is_a_queue_and_drops_nothing(steps in prop::collection::vec(step(), 0..200)) {
+            let (mut burst, mut model) = (Burst::new(), VecDeque::new());
+            for (number, step) in steps.into_iter().enumerate() {
+                // A box, so that a frame that is lost or dropped twice is found by the tools that look for that.
+                let (frame, has_room) = (Box::new(number), model.len() < BURST_COUNT_MAX);
+                match step {
+                    Step::Push if has_room => {
+                        prop_assert!(burst.push(frame).is_ok());
+                        model.push_back(number);
+                    }
+                    Step::Unpop if has_room => {
+                        prop_assert!(burst.unpop(frame).is_ok());
+                        model.push_front(number);
+                    }
+                    Step::Push => prop_assert_eq!(burst.push(frame), Err(Box::new(number))),
+                    Step::Unpop => prop_assert_eq!(burst.unpop(frame), Err(Box::new(number))),
+                    Step::Pop => prop_assert_eq!(burst.pop().map(|frame| *frame), model.pop_front()),
+                    Step::Remove(index) => {
+                        prop_assert_eq!(burst.get_mut(index).map(|frame| **frame), model.get(index).copied());
+                        prop_assert_eq!(burst.remove(index).map(|frame| *frame), model.remove(index));
+                    }
+                    Step::Clear => {
+                        burst.clear();
+                        model.clear();
+                    }
+                }
+                prop_assert_eq!(burst.iter().map(|frame| **frame).collect::<VecDeque<_>>(), model.clone());
+                prop_assert_eq!(burst.iter_mut().count(), model.len());
+                prop_assert_eq!((burst.count(), burst.is_empty()), (model.len(), model.is_empty()));
+                prop_assert_eq!(burst.room(), BURST_COUNT_MAX - model.len());
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use arch::{Tick, TickRate};
 use kv_core::counters::{Counter, Counters};
 use kv_core::framed::Framed;
-use kv_core::port::{Burst, DropCounts, Frame, PacketPort, RawFrame, RawPort};
+use kv_core::port::{Burst, DropCounts, Frame, Holds, PacketPort, RawFrame, RawPort};
 use proptest::prelude::*;
 use qp_wire::DropReason;
 use qp_wire::net::{Checksums, Datagram, HEADERS_LEN, Local, MacAddr, Remote, request_headers};
@@ -86,12 +86,12 @@ impl RawPort for Shared {
         }
     }
 
-    fn transmit(&mut self, from: &mut Burst<TestFrame>, _: &mut DropCounts) {
+    fn transmit<H: Holds<TestFrame>>(&mut self, from: &mut Burst<H>, _: &mut DropCounts) {
         let mut port = self.0.borrow_mut();
         while port.left.len() < port.room
-            && let Some(frame) = from.pop()
+            && let Some(held) = from.pop()
         {
-            port.left.push(frame);
+            port.left.push(held.into_frame());
         }
     }
 }

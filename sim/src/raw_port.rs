@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use kv_core::port::{Burst, DropCounts, RawFrame, RawPort};
+use kv_core::port::{Burst, DropCounts, Holds, RawFrame, RawPort};
 
 use crate::link::Network;
 use crate::physics::Physics;
@@ -114,10 +114,10 @@ impl RawPort for SimRawPort {
         }
     }
 
-    fn transmit(&mut self, from: &mut Burst<SimRawFrame>, _: &mut DropCounts) {
+    fn transmit<H: Holds<SimRawFrame>>(&mut self, from: &mut Burst<H>, _: &mut DropCounts) {
         let count = transmit_count(&self.physics, &mut self.random, from.count());
-        for frame in (0..count).map_while(|_| from.pop()) {
-            if !send_frame(&self.network, frame.bytes()) {
+        for held in (0..count).map_while(|_| from.pop()) {
+            if !send_frame(&self.network, held.frame().bytes()) {
                 self.unroutable += 1;
             }
         }

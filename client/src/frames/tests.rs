@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
+use kv_core::port::Holds;
 use qp_wire::batch::{self, ResponseColumns};
 use qp_wire::mica::{RequestFrame, ResponseWriter};
 use qp_wire::native::{FrameKind, Identity, RequestBody};
@@ -70,9 +71,9 @@ impl RawPort for Cable {
         }
     }
 
-    fn transmit(&mut self, from: &mut Burst<Frame>, _: &mut DropCounts) {
-        while let Some(frame) = from.pop() {
-            self.0.borrow_mut().0.push_back(frame.bytes().to_vec());
+    fn transmit<H: Holds<Frame>>(&mut self, from: &mut Burst<H>, _: &mut DropCounts) {
+        while let Some(held) = from.pop() {
+            self.0.borrow_mut().0.push_back(held.frame().bytes().to_vec());
         }
     }
 }

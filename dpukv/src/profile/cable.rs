@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use kv_core::port::{BURST_COUNT_MAX, Burst, DropCounts, RawFrame, RawPort};
+use kv_core::port::{BURST_COUNT_MAX, Burst, DropCounts, Holds, RawFrame, RawPort};
 
 use super::frames::{FRAME_LEN_MAX, Frames};
 
@@ -86,10 +86,10 @@ impl RawPort for Cable {
         }
     }
 
-    fn transmit(&mut self, from: &mut Burst<CableFrame>, _: &mut DropCounts) {
+    fn transmit<H: Holds<CableFrame>>(&mut self, from: &mut Burst<H>, _: &mut DropCounts) {
         let left = &mut self.0.borrow_mut().left;
-        while let Some(frame) = from.pop() {
-            left.push(frame);
+        while let Some(held) = from.pop() {
+            left.push(held.into_frame());
         }
     }
 }

@@ -33,8 +33,8 @@ pub struct Serve<'m, P: PacketPort, L = Unprofiled> {
     policy: Policy,
     identity: IdentityBytes,
     rate: TickRate,
-    received: Burst<P::Frame>,
-    answered: Burst<P::Frame>,
+    /// Frames that arrived, and then the same ones with their answers.
+    burst: Burst<P::Frame>,
     replies: Replies,
     counters: Counters,
     profile: L,
@@ -69,8 +69,7 @@ impl<'m, P: PacketPort, L: Profile> Serve<'m, P, L> {
             policy: policy.bounded(),
             identity: IdentityBytes::new(),
             rate,
-            received: Burst::new(),
-            answered: Burst::new(),
+            burst: Burst::new(),
             replies: Replies { bytes: [0; REPLIES_LEN], columns: ResponseColumns::new() },
             counters: Counters::default(),
             profile,
@@ -92,49 +91,53 @@ impl<'m, P: PacketPort, L: Profile> Serve<'m, P, L> {
         &self.port
     }
 
-    /// Answers as many of the received frames as the reply memory surely holds.
-    fn answer_some(&mut self, now: Millis) {
+    /// Answers frames of the burst, all but the first `done`, or as many of them as the reply memory surely holds. What
+    /// gets no answer leaves the burst. Returns how many frames of it are done then.
+    fn answer_some(&mut self, done: usize, now: Millis) -> usize {
         self.profile.enter(Stage::Parse);
-        let mut taken: Vec<P::Frame, BURST_COUNT_MAX> = Vec::new();
         let mut rooms: Vec<usize, BURST_COUNT_MAX> = Vec::new();
         let mut room = REPLIES_LEN;
-        while let Some(mut frame) = self.received.pop() {
+        for frame in self.burst.iter_mut().skip(done) {
             let frame_room = frame.reply_buf().len();
             let reply_room = frame_room.min(self.policy.reply_len_max);
-            if reply_room > room && !taken.is_empty() {
-                // It came out of the very place that it goes back to.
-                let _ = self.received.unpop(frame);
+            if reply_room > room && !rooms.is_empty() {
                 break;
             }
             room = room.saturating_sub(reply_room);
-            // Both have the capacity of a burst.
-            let _ = (taken.push(frame), rooms.push(frame_room));
+            // It has the capacity of a burst.
+            let _ = rooms.push(frame_room);
         }
-        self.counters.add(Counter::FramesReceived, taken.len() as u64);
-        let answers = self.execute_burst(&taken, &rooms, now);
+        let answers = self.execute_burst(done, &rooms, now);
         self.profile.enter(Stage::Respond);
-        let mut start = 0;
-        for (mut frame, answer) in taken.into_iter().zip(answers) {
+        let (mut start, mut done) = (0, done);
+        for answer in answers {
+            let Some(frame) = self.burst.get_mut(done) else { break };
             let sent = match answer {
-                Answered::Here(here) => answer_here(&mut frame, here, &self.identity, &self.policy),
+                Answered::Here(here) => answer_here(frame, here, &self.identity, &self.policy),
                 Answered::Store { region_len, len } => {
                     let reply = self.replies.bytes.get(start..start + len).unwrap_or_default();
                     start += region_len;
-                    reply_with(&mut frame, reply)
+                    reply_with(frame, reply)
                 }
             };
             match sent {
-                // At most a burst of answers for a burst of requests.
-                Ok(()) => drop(self.answered.push(frame)),
-                Err(reason) => self.counters.drops.count(reason),
+                Ok(()) => done += 1,
+                Err(reason) => {
+                    drop(self.burst.remove(done));
+                    self.counters.drops.count(reason);
+                }
             }
         }
+        done
     }
 
-    /// Executes the requests of all frames in one pipeline. Returns what there is to do with each frame.
-    fn execute_burst(&mut self, frames: &[P::Frame], rooms: &[usize], now: Millis) -> Vec<Answered, BURST_COUNT_MAX> {
-        let screened: Vec<(Outcome<'_>, bool), BURST_COUNT_MAX> = frames
+    /// Executes the requests of the frames after the first `done` in one pipeline: of as many as there are `rooms`, of which
+    /// each is the longest answer that its frame takes. Returns what there is to do with each frame.
+    fn execute_burst(&mut self, done: usize, rooms: &[usize], now: Millis) -> Vec<Answered, BURST_COUNT_MAX> {
+        let screened: Vec<(Outcome<'_>, bool), BURST_COUNT_MAX> = self
+            .burst
             .iter()
+            .skip(done)
             .zip(rooms)
             .map(|(frame, room)| (screen(frame, *room, &self.policy), self.policy.may_reset(frame.source().ip())))
             .collect();
@@ -242,9 +245,9 @@ impl<L: Profile> Core<'_, '_, L> {
                     lookahead.skip(frame.count(), self.store, self.profile);
                     return None;
                 };
-                for request in frame.requests() {
+                for head in frame.heads() {
                     let prepared = lookahead.next(self.store, self.profile)?;
-                    let mut answer = MicaAnswer { writer: &mut writer, head: request.head() };
+                    let mut answer = MicaAnswer { writer: &mut writer, head };
                     execute(prepared, self.store, self.now, &mut answer, self.counters, self.profile);
                 }
                 Some(writer.finish())
@@ -288,19 +291,21 @@ impl<P: PacketPort, L: Profile> Engine for Serve<'_, P, L> {
     fn turn(&mut self, now: Tick) -> Turn {
         self.profile.enter(Stage::Others);
         self.port.begin_turn(now);
-        transmit(&mut self.answered, &mut self.port, &mut self.counters, &mut self.profile);
-        if !self.answered.is_empty() {
+        transmit(&mut self.burst, &mut self.port, &mut self.counters, &mut self.profile);
+        if !self.burst.is_empty() {
             // The wire is full: what arrives meanwhile is shed at the port.
             return Turn { work: 0, waiting: Waiting::Wire };
         }
         self.profile.enter(Stage::Receive);
-        self.port.receive(&mut self.received, &mut self.counters.drops);
-        let work = self.received.count() as u32;
+        self.port.receive(&mut self.burst, &mut self.counters.drops);
+        let work = self.burst.count() as u32;
+        self.counters.add(Counter::FramesReceived, work.into());
         let now = Millis(self.rate.ms(now.0));
-        while !self.received.is_empty() {
-            self.answer_some(now);
+        let mut done = 0;
+        while done < self.burst.count() {
+            done = self.answer_some(done, now);
         }
-        transmit(&mut self.answered, &mut self.port, &mut self.counters, &mut self.profile);
+        transmit(&mut self.burst, &mut self.port, &mut self.counters, &mut self.profile);
         Turn { work, waiting: Waiting::Packets }
     }
 

@@ -51,12 +51,17 @@ pub(super) struct EntryHeader {
 const _: () = assert!(size_of::<EntryHeader>() == 24);
 
 impl EntryHeader {
-    fn key_len(&self) -> usize {
+    pub(super) fn key_len(&self) -> usize {
         (self.kv_length_vec.get() >> VALUE_LEN_BITS) as usize
     }
 
     pub(super) fn value_len(&self) -> usize {
         (self.kv_length_vec.get() & ((1 << VALUE_LEN_BITS) - 1)) as usize
+    }
+
+    /// Length of key and value with their pads.
+    fn body_len(&self) -> usize {
+        padded(self.key_len()) + padded(self.value_len())
     }
 }
 
@@ -81,9 +86,9 @@ impl<'a> Entry<'a> {
     /// The entry at the start of `bytes`, and what follows it; `None` if it is not all there (rules W-C-23 and W-C-25).
     fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (header, rest) = EntryHeader::ref_from_prefix(bytes).ok()?;
-        let (key, rest) = split_padded(rest, header.key_len())?;
-        let (value, rest) = split_padded(rest, header.value_len())?;
-        Some((Self { header, key, value }, rest))
+        let (body, rest) = rest.split_at_checked(header.body_len())?;
+        let value = body.get(padded(header.key_len())..)?;
+        Some((Self { header, key: body.get(..header.key_len())?, value: value.get(..header.value_len())? }, rest))
     }
 
     /// Length of an entry on the wire, in bytes; `None` for a key or value that no payload holds.
@@ -146,11 +151,6 @@ pub(super) fn unpadded(room: usize) -> usize {
     room - room % ALIGNMENT
 }
 
-fn split_padded(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
-    let (with_pad, rest) = bytes.split_at_checked(padded(len))?;
-    Some((with_pad.get(..len)?, rest))
-}
-
 fn put_padded<'b>(into: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
     let (with_pad, rest) = into.split_at_mut_checked(padded(bytes.len()))?;
     let (place, pad) = with_pad.split_at_mut_checked(bytes.len())?;
@@ -193,17 +193,20 @@ impl<'a> Entries<'a> {
     }
 
     /// Checks that there are as many entries as announced, each of them whole and `good`, and nothing else.
-    pub(super) fn check(self, mut good: impl FnMut(&Entry<'a>) -> bool) -> Result<Self, DropReason> {
-        let mut entries = self;
+    ///
+    /// Whether an entry is good, its header says: keys and values are not looked at.
+    pub(super) fn check(self, mut good: impl FnMut(&EntryHeader) -> bool) -> Result<Self, DropReason> {
+        let mut rest = self.rest;
         for _ in 0..self.count {
             // Rule W-C-23.
-            let entry = entries.next().ok_or(DropReason::Malformed)?;
-            if !good(&entry) {
+            let (header, behind) = EntryHeader::ref_from_prefix(rest).map_err(|_| DropReason::Malformed)?;
+            rest = behind.get(header.body_len()..).ok_or(DropReason::Malformed)?;
+            if !good(header) {
                 return Err(DropReason::Malformed);
             }
         }
         // Rules W-C-22 and W-C-24. Where none is announced, all that there is lies behind the last one.
-        if entries.rest.is_empty() { Ok(self) } else { Err(DropReason::Malformed) }
+        if rest.is_empty() { Ok(self) } else { Err(DropReason::Malformed) }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -215,7 +218,7 @@ impl<'a> Entries<'a> {
         let mut rest = self.rest;
         iter::from_fn(move || {
             let (header, behind) = EntryHeader::ref_from_prefix(rest).ok()?;
-            rest = behind.get(padded(header.key_len()) + padded(header.value_len())..)?;
+            rest = behind.get(header.body_len()..)?;
             Some(header)
         })
         .take(self.count.into())

@@ -1,6 +1,6 @@
 //! Requests: decoded by servers, encoded by clients.
 
-use super::entry::{BatchHeader, Entries, Entry, Head};
+use super::entry::{BatchHeader, Entries, Entry, EntryHeader, Head};
 use super::{BATCH_HEADER_LEN, ENTRY_HEADER_LEN, Full, MAGIC_REQUEST, MAGIC_RESPONSE, PROBE_OPAQUE_BASE, ResponseHead};
 use crate::limits::DATAGRAM_LEN_MAX;
 use crate::{DropReason, Opcode, RawRequest, Request, ResultCode};
@@ -65,6 +65,17 @@ fn value_len_min(operation: u8, value_len: usize) -> u8 {
     if has_delta { INCREMENT_VALUE_LEN } else { 0 }
 }
 
+impl From<&EntryHeader> for ResponseHead {
+    fn from(header: &EntryHeader) -> Self {
+        Self {
+            key_hash: header.key_hash.get(),
+            opaque: header.opaque.get(),
+            operation: header.operation,
+            value_len_min: value_len_min(header.operation, header.value_len()),
+        }
+    }
+}
+
 impl<'a> From<Entry<'a>> for MicaRequest<'a> {
     fn from(entry: Entry<'a>) -> Self {
         Self {
@@ -98,8 +109,8 @@ impl<'a> RequestFrame<'a> {
             _ => Err(DropReason::Magic),
         })?;
         let mut response_len_min = BATCH_HEADER_LEN;
-        let entries = entries.check(|&entry| {
-            response_len_min += MicaRequest::from(entry).head().len_min();
+        let entries = entries.check(|header| {
+            response_len_min += ResponseHead::from(header).len_min();
             true
         })?;
         Ok(Self { entries, response_len_min })
@@ -127,12 +138,7 @@ impl<'a> RequestFrame<'a> {
 /// What the responses to a payload need of its requests, in their order: of a payload that [`RequestFrame::decode`] has
 /// accepted before, and so is not checked again. Of another one, what happens to be there.
 pub fn heads(payload: &[u8]) -> impl Iterator<Item = ResponseHead> + '_ {
-    Entries::after_header(payload).headers().map(|header| ResponseHead {
-        key_hash: header.key_hash.get(),
-        opaque: header.opaque.get(),
-        operation: header.operation,
-        value_len_min: value_len_min(header.operation, header.value_len()),
-    })
+    Entries::after_header(payload).headers().map(ResponseHead::from)
 }
 
 /// The requests of a [`RequestFrame`].

@@ -1,6 +1,6 @@
 //! Responses: encoded by servers, decoded by clients.
 
-use super::entry::{BatchHeader, Entries, Entry, Head, unpadded};
+use super::entry::{BatchHeader, Entries, Entry, EntryHeader, Head, unpadded};
 use super::{BATCH_HEADER_LEN, ENTRY_HEADER_LEN, Full, MAGIC_RESPONSE};
 use crate::limits::DATAGRAM_LEN_MAX;
 use crate::short_copy::copy;
@@ -172,19 +172,22 @@ pub struct MicaResponse<'a> {
     pub value: &'a [u8],
 }
 
+/// The result in an entry's header, or `None` if no server of this protocol writes such an entry.
+fn result(header: &EntryHeader) -> Option<ResultCode> {
+    // Rule W-C-37.
+    if header.key_len() > 0 {
+        return None;
+    }
+    // Rule W-C-38. A code that MICA2 does not know is not its own image, and one never crosses the wire.
+    ResultCode::from_wire(header.result).filter(|&result| result == result.to_mica() && result != ResultCode::TimedOut)
+}
+
 impl<'a> MicaResponse<'a> {
-    /// The response in an entry, or `None` if no server of this protocol writes such an entry.
+    /// The response in an entry, or `None` if it is none.
     fn new(entry: &Entry<'a>) -> Option<Self> {
-        // Rule W-C-37.
-        if !entry.key.is_empty() {
-            return None;
-        }
-        // Rule W-C-38. A code that MICA2 does not know is not its own image, and one never crosses the wire.
-        let result = ResultCode::from_wire(entry.header.result)
-            .filter(|&result| result == result.to_mica() && result != ResultCode::TimedOut)?;
         Some(Self {
             operation: entry.header.operation,
-            result,
+            result: result(entry.header)?,
             key_hash: entry.header.key_hash.get(),
             opaque: entry.header.opaque.get(),
             value: entry.value,
@@ -213,7 +216,7 @@ impl<'a> ResponseFrame<'a> {
             MAGIC_RESPONSE => Ok(()),
             _ => Err(DropReason::Magic),
         })?;
-        Ok(Self { entries: entries.check(|entry| MicaResponse::new(entry).is_some())? })
+        Ok(Self { entries: entries.check(|header| result(header).is_some())? })
     }
 
     /// How many responses there are, 1 to 255.

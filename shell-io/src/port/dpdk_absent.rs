@@ -1,6 +1,6 @@
 //! What stands in for DPDK's ports in a program that was built without them: nothing can be opened.
 
-use kv_core::port::{Burst, DropCounts, RawFrame, RawPort};
+use kv_core::port::{Burst, DropCounts, Holds, RawFrame, RawPort};
 use qp_wire::net::MacAddr;
 
 pub use super::dpdk_config::DpdkConfig;
@@ -88,7 +88,7 @@ impl RawPort for DpdkPort {
         match *self {}
     }
 
-    fn transmit(&mut self, _: &mut Burst<DpdkFrame>, _: &mut DropCounts) {
+    fn transmit<H: Holds<DpdkFrame>>(&mut self, _: &mut Burst<H>, _: &mut DropCounts) {
         match *self {}
     }
 }

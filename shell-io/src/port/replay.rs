@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use kv_core::port::{Burst, DropCounts, RawFrame, RawPort};
+use kv_core::port::{Burst, DropCounts, Holds, RawFrame, RawPort};
 use pcap_file::pcap::PcapReader;
 use pcap_file::{DataLink, PcapError};
 use qp_wire::net::{Datagram, HEADERS_LEN, MacAddr};
@@ -177,9 +177,9 @@ impl RawPort for ReplayPort {
         }
     }
 
-    fn transmit(&mut self, from: &mut Burst<ReplayFrame>, _drops: &mut DropCounts) {
+    fn transmit<H: Holds<ReplayFrame>>(&mut self, from: &mut Burst<H>, _drops: &mut DropCounts) {
         let answered = from.count();
-        while from.pop().is_some() {}
+        from.clear();
         // The others come only when these are done.
         self.answered = self.frames.once.min(self.answered + answered);
     }

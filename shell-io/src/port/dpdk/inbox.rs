@@ -4,7 +4,7 @@ use std::ffi::{CString, c_int};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use kv_core::port::{BURST_COUNT_MAX, Burst};
+use kv_core::port::{BURST_COUNT_MAX, Burst, Holds};
 
 use super::eal;
 use super::error::{DpdkOpenError, cause};
@@ -46,16 +46,17 @@ impl Inbox {
     ///
     /// # Errors
     /// The frame, when the inbox is full.
-    pub(super) fn put(&self, frame: DpdkFrame) -> Result<(), DpdkFrame> {
+    pub(super) fn put<H: Holds<DpdkFrame>>(&self, held: H) -> Result<(), H> {
+        let frame = held.frame();
         let mut mbuf = frame.as_ptr();
         // SAFETY: the mbuf is the frame's alone and in one piece.
         unsafe { dpdk_sys::dpukv_mbuf_set_len(mbuf, frame.finish().len) };
         // SAFETY: the ring lives as long as the process, takes pointers from any thread, and there is one.
         if unsafe { dpdk_sys::dpukv_ring_enqueue(self.ring.as_ptr(), &raw mut mbuf, 1) } == 0 {
-            return Err(frame);
+            return Err(held);
         }
         // The inbox owns the mbuf now.
-        std::mem::forget(frame);
+        std::mem::forget(held.into_frame());
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dpdk_sys::{dpukv_finish, dpukv_mbuf_view, rte_mbuf};
 use kv_core::counters::{Counter, Counters};
-use kv_core::port::{BURST_COUNT_MAX, Burst, DropCounts, RawFrame, RawPort};
+use kv_core::port::{BURST_COUNT_MAX, Burst, DropCounts, Holds, RawFrame, RawPort};
 use qp_wire::DropReason;
 
 use super::device::{Device, DeviceCounts, LinkState, Part};
@@ -205,10 +205,10 @@ impl DpdkPort {
     }
 
     /// Hands frames to the device from the front; what it does not take stays.
-    fn give_to_queue(&mut self, queue: u16, from: &mut Burst<DpdkFrame>) {
+    fn give_to_queue<H: Holds<DpdkFrame>>(&mut self, queue: u16, from: &mut Burst<H>) {
         let Scratch { mbufs, finishes, .. } = &mut *self.scratch;
-        for ((frame, mbuf), finish) in from.iter().zip(&mut *mbufs).zip(&mut *finishes) {
-            (*mbuf, *finish) = (frame.as_ptr(), frame.finish());
+        for ((held, mbuf), finish) in from.iter().zip(&mut *mbufs).zip(&mut *finishes) {
+            (*mbuf, *finish) = (held.frame().as_ptr(), held.frame().finish());
         }
         let (port, count) = (self.device.port(), from.count() as u16);
         // SAFETY: the queue is this core's, which has one port, which is borrowed mutably; there are `count` mbufs, each a
@@ -217,7 +217,7 @@ impl DpdkPort {
         let sent = unsafe { dpdk_sys::dpukv_eth_transmit(port, queue, mbufs.as_mut_ptr(), finishes.as_ptr(), count) };
         for _ in 0..sent {
             // The device owns the mbuf now.
-            mem::forget(from.pop());
+            mem::forget(from.pop().map(Holds::into_frame));
         }
     }
 }
@@ -267,7 +267,7 @@ impl RawPort for DpdkPort {
         }
     }
 
-    fn transmit(&mut self, from: &mut Burst<DpdkFrame>, _: &mut DropCounts) {
+    fn transmit<H: Holds<DpdkFrame>>(&mut self, from: &mut Burst<H>, _: &mut DropCounts) {
         match (self.part.queue, self.device.outbox(self.part.way_out)) {
             (Some(queue), _) => self.give_to_queue(queue, from),
             (None, Some(outbox)) => {
