@@ -56,9 +56,10 @@ pub struct Key<'a> {
 
 impl KeyHash {
     /// The hash of `key`.
+    #[inline]
     #[must_use]
     pub fn of(key: &[u8]) -> Self {
-        Self(cityhasher::hash(key))
+        Self(city_8_to_16(key).unwrap_or_else(|| cityhasher::hash(key)))
     }
 
     /// The partition that holds the key when there are `partition_count` of them; partition 0 when there is none.
@@ -74,6 +75,24 @@ impl KeyHash {
     pub fn server(self, server_count: u16) -> u16 {
         remainder((self.0 >> 32) as u16, server_count)
     }
+}
+
+/// `CityHash64` 1.1 of 8 to 16 bytes, which most keys have. The hash of every request on MICA2's wire is computed anew, and
+/// here it takes a third of what it takes through all that chooses between lengths.
+#[inline]
+fn city_8_to_16(key: &[u8]) -> Option<u64> {
+    const K2: u64 = 0x9ae1_6a3b_2f90_404f;
+    let (first, last) = (u64::from_le_bytes(*key.first_chunk()?), u64::from_le_bytes(*key.last_chunk()?));
+    if key.len() > 16 {
+        return None;
+    }
+    let mul = K2.wrapping_add(2 * key.len() as u64);
+    let first = first.wrapping_add(K2);
+    let u = last.rotate_right(37).wrapping_mul(mul).wrapping_add(first);
+    let v = first.rotate_right(25).wrapping_add(last).wrapping_mul(mul);
+    let mixed = (u ^ v).wrapping_mul(mul);
+    let mixed = (v ^ mixed ^ mixed >> 47).wrapping_mul(mul);
+    Some((mixed ^ mixed >> 47).wrapping_mul(mul))
 }
 
 /// Most counts are powers of two, and a division takes as long as a fifth of a look-up.
@@ -270,6 +289,8 @@ impl fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The vectors of MICA2's own hash, taken from the running program.
@@ -292,6 +313,14 @@ mod tests {
         assert_eq!(KeyHash::of(b"abcd"), KeyHash(0x1a55_02de_4a1f_8101));
         assert_eq!(KeyHash::of(b"abcdefgh"), KeyHash(0xfee9_d229_90c8_2909));
         assert_eq!(KeyHash::of(b"abcdefghijklmnop"), KeyHash(0x5463_0bad_7705_cebd));
+    }
+
+    proptest! {
+        #[test]
+        fn short_keys_have_the_hash_that_all_have(key in prop::collection::vec(any::<u8>(), 0..40)) {
+            prop_assert_eq!(KeyHash::of(&key), KeyHash(cityhasher::hash(&key)));
+            prop_assert_eq!(city_8_to_16(&key).is_some(), (8..=16).contains(&key.len()));
+        }
     }
 
     #[test]
