@@ -10,6 +10,7 @@ use qp_wire::{DropReason, RawRequest, ResultCode, mica};
 
 use super::lookahead::Incoming;
 use super::policy::Policy;
+use crate::hash::KeyHash;
 use crate::port::Frame;
 
 /// What clients are told of the server: the encoded body of an identity response. Empty until it is known.
@@ -101,14 +102,14 @@ impl<'a> Iterator for Requests<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Incoming<'a>> {
-        let (raw, head) = match &mut self.of_frame {
+        let (raw, claimed_hash) = match &mut self.of_frame {
             OfFrame::Native(requests) => (requests.next()?, None),
             OfFrame::Mica(requests) => {
                 let request = requests.next()?;
-                (as_native(&request), Some(request.head()))
+                (as_native(&request), Some(KeyHash(request.key_hash)))
             }
         };
-        Some(Incoming { raw, head, may_reset: self.may_reset })
+        Some(Incoming { raw, claimed_hash, may_reset: self.may_reset })
     }
 }
 

@@ -12,7 +12,6 @@
 //! hashed eight at a time, side by side in vector registers where there are some.
 
 use heapless::Vec;
-use qp_wire::mica::ResponseHead;
 use qp_wire::{Opcode, RawRequest, ResultCode};
 
 use super::stage::{Profile, Stage};
@@ -37,8 +36,8 @@ pub(super) const REFUSED_OPERATION: u8 = 0x7f;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Incoming<'a> {
     pub(super) raw: RawRequest<'a>,
-    /// What a MICA2 client's answer repeats, the hash that it has put beside the key among it.
-    pub(super) head: Option<ResponseHead>,
+    /// The hash that a MICA2 client has put beside the key.
+    pub(super) claimed_hash: Option<KeyHash>,
     /// Whether its source is an administrator.
     pub(super) may_reset: bool,
 }
@@ -48,7 +47,6 @@ pub(super) struct Incoming<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prepared<'a> {
     pub(super) raw: RawRequest<'a>,
-    pub(super) head: Option<ResponseHead>,
     /// What to answer instead of executing it.
     pub(super) refusal: Option<ResultCode>,
     pub(super) key: Key<'a>,
@@ -166,10 +164,9 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
 fn prepare<'a>(incoming: &Incoming<'a>, key: Key<'a>, store: &Store<'_>) -> Prepared<'a> {
     let bytes = key.bytes();
     // The hash is computed here whatever the client says: it decides who may touch the key, if there is a choice.
-    let claimed = incoming.head.map(|head| KeyHash(head.key_hash));
-    let is_asked_for = claimed.is_some() || store.partition_count() > 1;
+    let is_asked_for = incoming.claimed_hash.is_some() || store.partition_count() > 1;
     let hash = is_asked_for.then(|| KeyHash::of(bytes));
-    let hash_mismatch = !bytes.is_empty() && claimed.is_some() && claimed != hash;
+    let hash_mismatch = !bytes.is_empty() && incoming.claimed_hash.is_some() && incoming.claimed_hash != hash;
     let refusal = if hash_mismatch {
         Some(ResultCode::Error)
     } else {
@@ -177,5 +174,5 @@ fn prepare<'a>(incoming: &Incoming<'a>, key: Key<'a>, store: &Store<'_>) -> Prep
         (is_reset && !incoming.may_reset).then_some(ResultCode::NotSupported)
     };
     let partition = hash.map_or(PartitionId(0), |hash| store.partition_of(hash));
-    Prepared { raw: incoming.raw, head: incoming.head, refusal, key, partition, hash_mismatch }
+    Prepared { raw: incoming.raw, refusal, key, partition, hash_mismatch }
 }

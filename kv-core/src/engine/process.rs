@@ -157,7 +157,8 @@ impl<D: DmaEngine, W: Window, L: Profile> Process<'_, D, W, L> {
             burst.iter().zip(private.iter()).map(|(taken, slot)| taken.runs_in(slot)).collect();
         let batches = all_runs.iter().flatten().flat_map(RequestRuns::iter).map(|run| run.batch);
         let may_reset = *may_reset;
-        let requests = batches.flat_map(|batch| batch.iter()).map(move |raw| Incoming { raw, head: None, may_reset });
+        let requests =
+            batches.flat_map(|batch| batch.iter()).map(move |raw| Incoming { raw, claimed_hash: None, may_reset });
         let mut lookahead = Lookahead::new(requests);
         lookahead.begin(store, profile);
         for (mut taken, runs) in core::mem::take(burst).into_iter().zip(&all_runs) {

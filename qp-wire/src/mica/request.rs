@@ -126,6 +126,11 @@ impl<'a> RequestFrame<'a> {
         Requests(self.entries)
     }
 
+    /// What the responses need of the requests, in the same order.
+    pub fn heads(&self) -> impl Iterator<Item = ResponseHead> + use<'a> {
+        self.entries.headers().map(ResponseHead::from)
+    }
+
     /// The room, in bytes, that the response's payload needs at least, however its requests end.
     ///
     /// It never exceeds the length of the payload, since no response needs more than its request had (rules W-C-34

@@ -88,6 +88,7 @@ impl<'b> ResponseWriter<'b> {
 
     /// Where the value of the next response goes, if it is to be written in place: as long as that value can be, empty if
     /// it can have none. [`ResponseWriter::push_in_place`] makes a response of it.
+    #[inline]
     pub fn value_buf(&mut self, head: ResponseHead) -> &mut [u8] {
         let len = self.value_len_max(head);
         let start = self.len.saturating_add(ENTRY_HEADER_LEN);
@@ -113,6 +114,7 @@ impl<'b> ResponseWriter<'b> {
     ///
     /// # Errors
     /// As for [`ResponseWriter::push`].
+    #[inline]
     pub fn push_in_place(&mut self, head: ResponseHead, result: ResultCode, value_len: usize) -> Result<(), Full> {
         if value_len > self.value_len_max(head) {
             return Err(Full);
@@ -150,6 +152,7 @@ impl<'b> ResponseWriter<'b> {
     }
 
     /// The longest value that leaves to the responses after this one what they need (rules W-C-34 and W-C-35).
+    #[inline]
     fn value_len_max(&self, head: ResponseHead) -> usize {
         let owed_to_others = self.owed_len.saturating_sub(head.len_min());
         let taken = self.len + ENTRY_HEADER_LEN + owed_to_others;
