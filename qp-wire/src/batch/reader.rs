@@ -19,8 +19,8 @@ impl<'a> Reader<'a> {
     /// The next `len` bytes.
     pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], BatchError> {
         let got = self.bytes.len();
-        let taken = got - self.rest.len();
-        let (head, rest) = self.rest.split_at_checked(len).ok_or(BatchError::Truncated { needed: taken + len, got })?;
+        let needed = self.taken() + len;
+        let (head, rest) = self.rest.split_at_checked(len).ok_or(BatchError::Truncated { needed, got })?;
         self.rest = rest;
         Ok(head)
     }
@@ -32,10 +32,14 @@ impl<'a> Reader<'a> {
         <[U16]>::ref_from_bytes(bytes).map_err(|_| BatchError::Truncated { needed: len, got: bytes.len() })
     }
 
+    /// How many bytes were taken.
+    pub(super) const fn taken(&self) -> usize {
+        self.bytes.len() - self.rest.len()
+    }
+
     /// What was taken and what was not.
     pub(super) fn finish(self) -> (&'a [u8], &'a [u8]) {
-        let taken = self.bytes.len() - self.rest.len();
-        self.bytes.split_at_checked(taken).unwrap_or((self.bytes, &[]))
+        self.bytes.split_at_checked(self.taken()).unwrap_or((self.bytes, &[]))
     }
 }
 

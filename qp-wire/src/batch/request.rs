@@ -12,10 +12,16 @@ use crate::RawRequest;
 use crate::limits::REQUEST_COUNT_MAX;
 
 /// The requests of a body, all lengths of which agree with its bytes. Borrows the body.
+///
+/// It is moved more often than it is read, so it keeps where things are, and not the things themselves.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestBatch<'a> {
     bytes: &'a [u8],
-    items: Items<'a>,
+    count: u16,
+    /// How many of the requests have a value.
+    value_count: u16,
+    keys_start: u32,
+    values_start: u32,
 }
 
 impl<'a> RequestBatch<'a> {
@@ -37,26 +43,29 @@ impl<'a> RequestBatch<'a> {
     /// As for [`RequestBatch::decode`], without [`BatchError::Trailing`].
     pub fn decode_prefix(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), BatchError> {
         let mut reader = Reader::new(bytes);
-        let header = RequestHeader::read_from_bytes(reader.bytes(HEADER_LEN)?)
-            .map_err(|_| BatchError::Truncated { needed: HEADER_LEN, got: bytes.len() })?;
-        let count = check_header(&header)?;
-        let shape =
-            if header.flags & OPERATIONS_FOLDED != 0 && header.flags & KEY_LENS_FOLDED != 0 && folds_values(&header) {
-                let value_len = if has_value(header.operation) { header.value_len.get() } else { 0 };
-                Shape::Uniform(Sizes { operation: header.operation, key_len: header.key_len, value_len })
-            } else {
-                Shape::Mixed(read_columns(&mut reader, &header, count)?)
-            };
+        let header = read_header(&mut reader)?;
+        let count = check_header(header)?;
+        let shape = Shape::read(&mut reader, header, count, count_values)?;
         let (keys_len, values_len) = shape.lens(count);
-        let keys = reader.bytes(keys_len)?;
-        let values = reader.bytes(values_len)?;
+        let keys_start = reader.taken();
+        reader.bytes(keys_len)?;
+        let values_start = reader.taken();
+        reader.bytes(values_len)?;
         let (bytes, rest) = reader.finish();
-        Ok((Self { bytes, items: Items { remaining: count, shape, keys, values } }, rest))
+        // A thousand requests of 64 KiB are shorter than 4 GiB.
+        let batch = Self {
+            bytes,
+            count: header.count.get(),
+            value_count: shape.value_count() as u16,
+            keys_start: keys_start as u32,
+            values_start: values_start as u32,
+        };
+        Ok((batch, rest))
     }
 
     /// How many requests there are: 1 to [`REQUEST_COUNT_MAX`].
     pub const fn count(&self) -> usize {
-        self.items.remaining
+        self.count as usize
     }
 
     /// The body's bytes, which can be passed on as they are.
@@ -66,7 +75,7 @@ impl<'a> RequestBatch<'a> {
 
     /// Whether one of the requests has this operation byte. Looks at the column of operations only.
     pub fn has_operation(&self, operation: u8) -> bool {
-        match self.items.shape {
+        match self.items().shape {
             Shape::Uniform(sizes) => sizes.operation == operation,
             Shape::Mixed(Columns { operations: Column::Same(same), .. }) => same == operation,
             Shape::Mixed(Columns { operations: Column::Each(each), .. }) => each.contains(&operation),
@@ -74,8 +83,20 @@ impl<'a> RequestBatch<'a> {
     }
 
     /// The requests, in their order.
-    pub const fn iter(&self) -> RequestIter<'a> {
-        RequestIter { items: self.items }
+    pub fn iter(&self) -> RequestIter<'a> {
+        RequestIter { items: self.items() }
+    }
+
+    /// What `decode` has found to be there.
+    fn items(&self) -> Items<'a> {
+        let count = self.count();
+        let mut reader = Reader::new(self.bytes);
+        let shape = read_header(&mut reader)
+            .and_then(|header| Shape::read(&mut reader, header, count, |_| self.value_count.into()))
+            .unwrap_or(Shape::Uniform(Sizes { operation: 0, key_len: 0, value_len: 0 }));
+        let keys = self.bytes.get(self.keys_start as usize..self.values_start as usize).unwrap_or_default();
+        let values = self.bytes.get(self.values_start as usize..).unwrap_or_default();
+        Items { remaining: count, shape, keys, values }
     }
 }
 
@@ -144,7 +165,30 @@ enum Shape<'a> {
     Mixed(Columns<'a>),
 }
 
-impl Shape<'_> {
+impl<'a> Shape<'a> {
+    /// Takes the columns that are not folded (W-B-3). `count_values` says how many of these operations have a value.
+    fn read(
+        reader: &mut Reader<'a>,
+        header: &RequestHeader,
+        count: usize,
+        count_values: impl FnOnce(&[u8]) -> usize,
+    ) -> Result<Self, BatchError> {
+        const UNIFORM: u8 = OPERATIONS_FOLDED | KEY_LENS_FOLDED | VALUE_LENS_FOLDED;
+        if header.flags & UNIFORM == UNIFORM {
+            let value_len = if has_value(header.operation) { header.value_len.get() } else { 0 };
+            return Ok(Self::Uniform(Sizes { operation: header.operation, key_len: header.key_len, value_len }));
+        }
+        Ok(Self::Mixed(read_columns(reader, header, count, count_values)?))
+    }
+
+    /// How many requests have a value; 0 where nobody asks.
+    const fn value_count(&self) -> usize {
+        match self {
+            Self::Uniform(_) => 0,
+            Self::Mixed(columns) => columns.value_count,
+        }
+    }
+
     /// Bytes of all keys and of all values. At most 1024 × 65535, so nothing overflows.
     fn lens(&self, count: usize) -> (usize, usize) {
         match self {
@@ -210,10 +254,6 @@ impl<T: Copy> Column<'_, T> {
     }
 }
 
-const fn folds_values(header: &RequestHeader) -> bool {
-    header.flags & VALUE_LENS_FOLDED != 0
-}
-
 /// Checks W-B-1 and W-B-2 and returns the count.
 fn check_header(header: &RequestHeader) -> Result<usize, BatchError> {
     let flags = header.flags;
@@ -230,8 +270,17 @@ fn check_header(header: &RequestHeader) -> Result<usize, BatchError> {
     if in_use { Err(BatchError::Reserved) } else { Ok(count) }
 }
 
-/// Takes the columns that are not folded (W-B-3).
-fn read_columns<'a>(reader: &mut Reader<'a>, header: &RequestHeader, count: usize) -> Result<Columns<'a>, BatchError> {
+fn read_header<'a>(reader: &mut Reader<'a>) -> Result<&'a RequestHeader, BatchError> {
+    let bytes = reader.bytes(HEADER_LEN)?;
+    RequestHeader::ref_from_bytes(bytes).map_err(|_| BatchError::Truncated { needed: HEADER_LEN, got: bytes.len() })
+}
+
+fn read_columns<'a>(
+    reader: &mut Reader<'a>,
+    header: &RequestHeader,
+    count: usize,
+    count_values: impl FnOnce(&[u8]) -> usize,
+) -> Result<Columns<'a>, BatchError> {
     let (operations, value_count) = if header.flags & OPERATIONS_FOLDED != 0 {
         (Column::Same(header.operation), if has_value(header.operation) { count } else { 0 })
     } else {
@@ -243,7 +292,10 @@ fn read_columns<'a>(reader: &mut Reader<'a>, header: &RequestHeader, count: usiz
     } else {
         Column::Each(reader.bytes(count)?)
     };
-    let value_lens =
-        if folds_values(header) { Column::Same(header.value_len) } else { Column::Each(reader.numbers(value_count)?) };
+    let value_lens = if header.flags & VALUE_LENS_FOLDED != 0 {
+        Column::Same(header.value_len)
+    } else {
+        Column::Each(reader.numbers(value_count)?)
+    };
     Ok(Columns { operations, key_lens, value_lens, value_count })
 }

@@ -4,7 +4,7 @@
 //! MICA2's carry one as a rule, are gathered: consecutive ones share a run, so that their headers fold away.
 
 use arch::Tick;
-use qp_wire::batch::{RequestBatch, RequestWriter, response_len_min};
+use qp_wire::batch::{RequestBatch, RequestIter, RequestWriter, response_len_min};
 use qp_wire::limits::{DATAGRAM_LEN_MAX, REQUEST_COUNT_MAX, VALUE_LEN_MAX};
 use qp_wire::native::FrameHeader;
 use qp_wire::qp::{RUN_HEADER_LEN, SLOT_HEADER_LEN, put_run_header};
@@ -148,9 +148,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
                 self.close_gathered();
             }
             let len_max = batch.bytes().len() + COLUMNS_LEN_MAX * count;
-            let response_len = answers_len_max(batch).min(response_len_max - batch::HEADER_LEN);
+            let requests = batch.iter();
+            let response_len = answers_len_max(requests.clone()).min(response_len_max - batch::HEADER_LEN);
             self.make_room_in_run(len_max, response_len, count, batching)?;
-            for raw in batch.iter() {
+            for raw in requests {
                 self.gather(&if refuse_reset && is_reset(&raw) { refused(raw) } else { raw });
             }
             if is_roomy {
@@ -289,14 +290,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
     }
 }
 
-/// The most that the answers to a batch take in a shared run, in bytes. Only a GET can have a long one; room that others
+/// The most that the answers to requests take in a shared run, in bytes. Only a GET can have a long one; room that others
 /// do not need lets more frames into a slot.
-fn answers_len_max(batch: &RequestBatch<'_>) -> usize {
+fn answers_len_max(requests: RequestIter<'_>) -> usize {
     let value_len_max = |raw: RawRequest<'_>| match raw.operation {
         operation if operation == Opcode::Get.to_wire() => VALUE_LEN_MAX,
         _ => size_of::<u64>(),
     };
-    response_len_min(batch.count()) + batch.iter().map(value_len_max).sum::<usize>()
+    response_len_min(requests.len()) + requests.map(value_len_max).sum::<usize>()
 }
 
 fn is_reset(raw: &RawRequest<'_>) -> bool {
