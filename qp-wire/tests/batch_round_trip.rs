@@ -36,7 +36,10 @@ fn check_requests(requests: &[OwnedRequest]) {
     assert_eq!((batch.count(), batch.iter().len()), (requests.len(), requests.len()));
     assert_eq!(read_requests(&batch), expected);
     for operation in 0..=u8::MAX {
-        assert_eq!(batch.has_operation(operation), requests.iter().any(|request| request.raw().operation == operation));
+        assert_eq!(
+            batch.iter().has_operation(operation),
+            requests.iter().any(|request| request.raw().operation == operation)
+        );
     }
 
     let mut longer = bytes.clone();

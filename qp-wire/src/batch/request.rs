@@ -73,21 +73,13 @@ impl<'a> RequestBatch<'a> {
         self.bytes
     }
 
-    /// Whether one of the requests has this operation byte. Looks at the column of operations only.
-    pub fn has_operation(&self, operation: u8) -> bool {
-        match self.items().shape {
-            Shape::Uniform(sizes) => sizes.operation == operation,
-            Shape::Mixed(Columns { operations: Column::Same(same), .. }) => same == operation,
-            Shape::Mixed(Columns { operations: Column::Each(each), .. }) => each.contains(&operation),
-        }
-    }
-
     /// The requests, in their order.
     pub fn iter(&self) -> RequestIter<'a> {
         RequestIter { items: self.items() }
     }
 
     /// What `decode` has found to be there.
+    #[inline]
     fn items(&self) -> Items<'a> {
         let count = self.count();
         let mut reader = Reader::new(self.bytes);
@@ -113,6 +105,18 @@ impl<'a> IntoIterator for RequestBatch<'a> {
 #[derive(Clone, Debug)]
 pub struct RequestIter<'a> {
     items: Items<'a>,
+}
+
+impl RequestIter<'_> {
+    /// Whether one of the requests that are left has this operation byte. Looks at the column of operations only.
+    pub fn has_operation(&self, operation: u8) -> bool {
+        let is_same = |same: u8| self.items.remaining > 0 && same == operation;
+        match self.items.shape {
+            Shape::Uniform(sizes) => is_same(sizes.operation),
+            Shape::Mixed(Columns { operations: Column::Same(same), .. }) => is_same(same),
+            Shape::Mixed(Columns { operations: Column::Each(each), .. }) => each.contains(&operation),
+        }
+    }
 }
 
 impl<'a> Iterator for RequestIter<'a> {

@@ -142,13 +142,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
         // Whoever shares a run shares its room. An INCREMENT must find its own, so frames of sources that get no more
         // than they sent, where room is scarce, have their own runs.
         let is_roomy = response_len_max >= response_len_min(count) + size_of::<u64>() * count;
-        let refuse_reset = !batching.may_reset && batch.has_operation(Opcode::Reset.to_wire());
+        let requests = batch.iter();
+        let refuse_reset = !batching.may_reset && requests.has_operation(Opcode::Reset.to_wire());
         if refuse_reset || is_roomy && count <= GATHERED_COUNT_MAX {
             if !is_roomy {
                 self.close_gathered();
             }
             let len_max = batch.bytes().len() + COLUMNS_LEN_MAX * count;
-            let requests = batch.iter();
             let response_len = answers_len_max(requests.clone()).min(response_len_max - batch::HEADER_LEN);
             self.make_room_in_run(len_max, response_len, count, batching)?;
             for raw in requests {
