@@ -9,6 +9,7 @@
 
 mod answer;
 mod batch;
+mod flood;
 mod prepare;
 mod window;
 
@@ -25,6 +26,7 @@ use self::answer::{Answer, answer_in};
 use self::batch::{Batch, Filled};
 use self::window::{Cookie, Window};
 
+pub use self::flood::PreparedFrames;
 pub use self::prepare::FrameWriter;
 
 /// Requests outstanding at most in MICA2's client, and usually here.

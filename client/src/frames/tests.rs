@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
-use kv_core::port::Holds;
+use kv_core::port::{BURST_COUNT_MAX, Holds};
 use qp_wire::batch::{self, ResponseColumns};
 use qp_wire::mica::{RequestFrame, ResponseWriter};
 use qp_wire::native::{FrameKind, Identity, RequestBody};
@@ -47,6 +47,9 @@ const IDENTITY: Identity<'static> = Identity {
     endpoints: &[native::Endpoint::new(0, [10, 0, 0, 1], 0), native::Endpoint::new(1, [10, 0, 0, 1], 1)],
 };
 
+/// Frames on their way to the server at most.
+const CABLE_COUNT: usize = 1024;
+
 /// Frames on their way.
 type Waiting = VecDeque<Vec<u8>>;
 
@@ -72,8 +75,11 @@ impl RawPort for Cable {
     }
 
     fn transmit<H: Holds<Frame>>(&mut self, from: &mut Burst<H>, _: &mut DropCounts) {
-        while let Some(held) = from.pop() {
-            self.0.borrow_mut().0.push_back(held.frame().bytes().to_vec());
+        let mut cable = self.0.borrow_mut();
+        while cable.0.len() < CABLE_COUNT
+            && let Some(held) = from.pop()
+        {
+            cable.0.push_back(held.frame().bytes().to_vec());
         }
     }
 }
@@ -332,4 +338,42 @@ fn what_comes_back_as_it_was_sent_is_an_answer_to_who_asked_for_an_echo() {
     assert_eq!(world.answer(|_| ()).len(), 3);
     assert_eq!(world.poll(2), (0..10).map(|tag| (tag, ResultCode::Success)).collect::<Vec<_>>());
     assert_eq!(world.client.counts(), FrameCounts::default());
+}
+
+#[test]
+fn prepared_frames_come_in_turn_each_to_its_owner() {
+    for wire in [Wire::Mica, Wire::Native] {
+        let mut world = World::speaking(wire, false, 2);
+        let (mut asked, mut owners) = ([0; 2], Vec::new());
+        for index in 0..20u64 {
+            let owner = KeyHash::of(&index.to_le_bytes()).partition(4).0 % 2;
+            asked[usize::from(owner)] += 1;
+            if asked[usize::from(owner)] % 2 == 0 {
+                owners.push(owner);
+            }
+        }
+        let requests = (0..20u64).map(|index| (Opcode::Get, index.to_le_bytes(), []));
+        let mut frames = world.client.prepare(requests).expect("short requests");
+        for _ in 0..3 {
+            assert_eq!(world.client.flood(&mut frames, 7), (7, 7));
+        }
+        let expected: Vec<u16> = owners.into_iter().cycle().take(21).collect();
+        assert_eq!(world.answer(|_| ()), expected);
+        let mut heard = Vec::new();
+        assert_eq!(world.client.hear(&mut |result| heard.push(result)), 21);
+        assert_eq!(heard, [ResultCode::Success; 42], "two to a frame");
+        assert_eq!((world.client.outstanding(), world.client.counts()), (0, FrameCounts::default()));
+    }
+}
+
+#[test]
+fn a_flood_is_lost_where_the_port_is_full() {
+    let mut world = World::speaking(Wire::Native, true, 1);
+    let mut frames = world.client.prepare([(Opcode::Get, b"12345678", [])]).expect("a short request");
+    let bursts = CABLE_COUNT / BURST_COUNT_MAX;
+    for _ in 0..bursts {
+        assert_eq!(world.client.flood(&mut frames, CABLE_COUNT), (BURST_COUNT_MAX, BURST_COUNT_MAX));
+    }
+    assert_eq!(world.client.flood(&mut frames, 5), (5, 0));
+    assert_eq!(world.client.counts(), FrameCounts { unsent: 5, ..FrameCounts::default() });
 }

@@ -1,9 +1,10 @@
-//! The client core of `bench frames`: closed loops, which ask as fast as answers come, and open ones, which ask at a rate.
+//! The client core of `bench frames`: closed loops, which ask as fast as answers come, open ones, which ask at a rate, and
+//! floods, which ask at a rate beyond what they could write and check, in frames that were written before.
 
 use std::time::{Duration, Instant};
 
 use arch::Tick;
-use client::frames::{FrameAnswer, FrameClient, FrameClientConfig, FrameDirectory, FrameSubmitError};
+use client::frames::{FrameAnswer, FrameClient, FrameClientConfig, FrameDirectory, FrameSubmitError, PreparedFrames};
 use hdrhistogram::Histogram;
 use kv_core::port::BURST_COUNT_MAX;
 use qp_wire::net::Local;
@@ -31,10 +32,19 @@ const OPEN_WINDOW: u16 = u16::MAX - 1;
 /// Samples drawn beforehand for each run: drawing must not cost what is measured.
 const SAMPLE_COUNT: usize = 1 << 22;
 
+/// Requests written beforehand for a flood. They come again and again, so they are many: their lines of the table must not
+/// stay in a cache.
+const PREPARED_COUNT: usize = 1 << 21;
+
+/// Nothing is under way when no answer has come for so long.
+const SILENCE: Duration = Duration::from_millis(100);
+
 /// What answers came to.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) offered: u64,
+    /// Of these, how many the port took, as far as that was counted.
+    pub(super) sent: u64,
     pub(super) answered: u64,
     pub(super) misses: u64,
     pub(super) timed_out: u64,
@@ -45,18 +55,25 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn new() -> Self {
         let latency_ticks = Histogram::new_with_bounds(1, LATENCY_TICKS_MAX, 2).expect("constant bounds are valid");
-        Self { offered: 0, answered: 0, misses: 0, timed_out: 0, errors: 0, latency_ticks }
+        Self { offered: 0, sent: 0, answered: 0, misses: 0, timed_out: 0, errors: 0, latency_ticks }
     }
 
     fn record(&mut self, answer: &FrameAnswer<'_>) {
-        match answer.result {
-            ResultCode::TimedOut => return self.timed_out += 1,
+        if answer.result == ResultCode::TimedOut {
+            self.timed_out += 1;
+        } else {
+            self.count(answer.result);
+            self.latency_ticks.saturating_record(answer.ticks);
+        }
+    }
+
+    fn count(&mut self, result: ResultCode) {
+        match result {
             ResultCode::Success => {}
             ResultCode::NotFound => self.misses += 1,
             _ => self.errors += 1,
         }
         self.answered += 1;
-        self.latency_ticks.saturating_record(answer.ticks);
     }
 }
 
@@ -88,6 +105,23 @@ impl Requests {
         self.next = if self.next + 1 < self.samples.len() { self.next + 1 } else { 0 };
         let is_get = self.gets == u32::MAX || self.random.random::<u32>() < self.gets;
         (is_get, self.samples[self.next])
+    }
+}
+
+/// What is due at a rate.
+struct Schedule {
+    ticks_each: f64,
+    /// How many were due so far.
+    due: u64,
+}
+
+impl Schedule {
+    /// Whole frames that have become due, and the tick at which the first one's first request was, counted from the start.
+    fn frames_until(&mut self, elapsed: u64, requests_per_frame: u64) -> (u64, f64) {
+        let frame_count = ((elapsed as f64 / self.ticks_each) as u64).saturating_sub(self.due) / requests_per_frame;
+        let first = self.due as f64 * self.ticks_each;
+        self.due += frame_count * requests_per_frame;
+        (frame_count, first)
     }
 }
 
@@ -200,8 +234,7 @@ impl Load {
     /// last ones included.
     pub(super) fn closed_loop(&mut self, seconds: f64, requests: &mut Requests, tally: &mut Tally) -> f64 {
         let started = self.clock.now();
-        let ticks = (seconds * self.clock.rate().hz() as f64) as u64;
-        let before = tally.answered;
+        let (ticks, before) = (self.ticks(seconds), tally.answered);
         loop {
             let now = self.clock.now();
             let is_over = now.since(started) >= ticks;
@@ -228,9 +261,7 @@ impl Load {
     /// this core does not get to in time is not offered. Returns how many millions a second were answered meanwhile.
     pub(super) fn open_loop(&mut self, seconds: f64, mops: f64, requests: &mut Requests, tally: &mut Tally) -> f64 {
         let started = self.clock.now();
-        let hz = self.clock.rate().hz() as f64;
-        let (ticks, ticks_each) = ((seconds * hz) as u64, hz / (mops * 1e6));
-        let (mut sent, before) = (0, tally.answered);
+        let (ticks, mut schedule, before) = (self.ticks(seconds), self.schedule(mops), tally.answered);
         let answered = loop {
             let now = self.clock.now();
             let elapsed = now.since(started);
@@ -238,14 +269,12 @@ impl Load {
                 break self.mops(tally.answered - before, elapsed);
             }
             // Whole frames, and no more than a burst of them before answers are looked at.
-            let frame_count = ((elapsed as f64 / ticks_each) as u64 - sent) / self.requests_per_frame as u64;
-            for _ in 0..frame_count.min(BURST_COUNT_MAX as u64) * self.requests_per_frame as u64 {
-                let (is_get, index) = requests.next();
-                let due = Tick(started.0 + (sent as f64 * ticks_each) as u64);
-                sent += 1;
-                tally.offered += u64::from(self.submit(due, is_get, index, 0).is_ok());
+            let (frame_count, first) = schedule.frames_until(elapsed, self.requests_per_frame as u64);
+            for index in 0..frame_count.min(BURST_COUNT_MAX as u64) * self.requests_per_frame as u64 {
+                let (is_get, key) = requests.next();
+                let due = Tick(started.0 + (first + index as f64 * schedule.ticks_each) as u64);
+                tally.offered += u64::from(self.submit(due, is_get, key, 0).is_ok());
             }
-            sent += frame_count.saturating_sub(BURST_COUNT_MAX as u64) * self.requests_per_frame as u64;
             if frame_count > 0 {
                 self.client.flush(now);
             }
@@ -256,6 +285,56 @@ impl Load {
             self.client.poll(self.clock.now(), &mut |answer| tally.record(&answer));
         }
         answered
+    }
+
+    /// Frames for [`flood`](Self::flood).
+    pub(super) fn prepare(&mut self, requests: &mut Requests) -> PreparedFrames {
+        let asked = (0..PREPARED_COUNT).map(|_| {
+            let (is_get, index) = requests.next();
+            let key = index.to_le_bytes();
+            if is_get { (Opcode::Get, key, Vec::new()) } else { (Opcode::Set, key, key.to_vec()) }
+        });
+        self.client.prepare(asked).expect("8 bytes fit a frame")
+    }
+
+    /// So many requests a second in prepared frames, whether the port takes them or not. What this core does not get to in
+    /// time is not offered. Returns how many millions a second were answered meanwhile.
+    pub(super) fn flood(&mut self, seconds: f64, mops: f64, frames: &mut PreparedFrames, tally: &mut Tally) -> f64 {
+        // A closed loop before may have given up what is answered late.
+        self.hear_out(&mut |_| {});
+        let started = self.clock.now();
+        let (ticks, mut schedule, before) = (self.ticks(seconds), self.schedule(mops), tally.answered);
+        let answered = loop {
+            let elapsed = self.clock.now().since(started);
+            if elapsed >= ticks {
+                break self.mops(tally.answered - before, elapsed);
+            }
+            let (frame_count, _) = schedule.frames_until(elapsed, self.requests_per_frame as u64);
+            let (offered, sent) = self.client.flood(frames, frame_count as usize);
+            tally.offered += (offered * self.requests_per_frame) as u64;
+            tally.sent += (sent * self.requests_per_frame) as u64;
+            self.client.hear(&mut |result| tally.count(result));
+        };
+        self.hear_out(&mut |result| tally.count(result));
+        answered
+    }
+
+    /// Takes answers until none comes any more.
+    fn hear_out(&mut self, on_result: &mut impl FnMut(ResultCode)) {
+        let mut heard = Instant::now();
+        while heard.elapsed() < SILENCE {
+            if self.client.hear(on_result) > 0 {
+                heard = Instant::now();
+            }
+        }
+    }
+
+    fn ticks(&self, seconds: f64) -> u64 {
+        (seconds * self.clock.rate().hz() as f64) as u64
+    }
+
+    fn schedule(&self, mops: f64) -> Schedule {
+        Schedule { ticks_each: self.clock.rate().hz() as f64 / (mops * 1e6), due: 0 }
     }
 
     fn mops(&self, count: u64, ticks: u64) -> f64 {
