@@ -32,7 +32,8 @@ pub struct Config {
     /// default, about the round trip that it would have to wait anyway. When nothing arrives, it does not wait.
     pub linger: Duration,
     /// How long a pipeline that waits for answers looks again before it sleeps. 20 µs by default: to be woken takes as long as
-    /// several answers do, and where a server shares the CPU, no more than this is wasted. Zero sleeps at once.
+    /// several answers do, and where a server shares the CPU, no more than this is wasted. Ten times as long after a pause of 10 ms,
+    /// since the server may have to be woken too. Zero sleeps at once.
     pub spin: Duration,
     /// How long a request may take, all its attempts together. 5 s by default: longer than a server's restart.
     pub timeout: Duration,

@@ -19,6 +19,11 @@ use crate::udp;
 /// So often the system has to say that nothing listens before it is believed: a server may be about to open its port.
 const UNREACHABLE_MAX: u32 = 2;
 
+/// After so long without a wait for answers, the server may sleep, and this CPU too: it takes longer to wake both, one after the
+/// other, than to wake the one that has to. So a pipeline looks so many times as long then, which is 2 % of the time at most.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const SPINS_AFTER_PAUSE: u32 = 10;
+
 /// How long a change of a directory's list may wait for a pipeline that waits for answers.
 const CHANGE_WAIT_MAX: Duration = Duration::from_millis(100);
 
@@ -51,6 +56,8 @@ pub struct Pipeline {
     left: Statistics,
     membership: Option<Membership>,
     clock: Stopwatch,
+    /// The end of the last wait for answers.
+    waited: Moment,
     buf: Box<[u8]>,
 }
 
@@ -74,6 +81,7 @@ impl Pipeline {
             left: Statistics::default(),
             membership,
             clock: Stopwatch::start(),
+            waited: Moment::default(),
             // One byte more than the longest frame, so that a longer one is not taken for it.
             buf: vec![0; DATAGRAM_LEN_MAX + 1].into_boxed_slice(),
         };
@@ -115,7 +123,7 @@ impl Pipeline {
     /// for up to `wait` until there is one to tell; a `wait` of zero never waits. Returns how many it told.
     ///
     /// Requests in frames that are not full are sent when no answer arrives, or after [`Config::linger`]. For the first
-    /// [`Config::spin`] of a wait for answers it does not sleep.
+    /// [`Config::spin`] of a wait for answers it does not sleep, and after a pause not for ten times as long.
     pub fn poll<F>(&mut self, wait: Duration, on_answer: &mut F) -> usize
     where
         F: FnMut(Answer<'_>),
@@ -132,12 +140,19 @@ impl Pipeline {
             if told > 0 {
                 self.fleet.session.flush_lingering(now);
                 self.fleet.send(&self.clock);
+                self.waited = now;
                 return told;
             }
             self.fleet.session.flush(now);
             self.fleet.send(&self.clock);
-            let (spin_end, deadline) = *times.get_or_insert_with(|| (now.after(self.config().spin), now.after(wait)));
+            let (spin_end, deadline) = *times.get_or_insert_with(|| {
+                let spin = spin_after(now.since(self.waited), self.config().spin);
+                (now.after(spin), now.after(wait))
+            });
             if now >= deadline {
+                if outstanding > 0 {
+                    self.waited = now;
+                }
                 return 0;
             }
             if now < spin_end && outstanding > 0 {
@@ -260,5 +275,23 @@ impl Pipeline {
             return Some(Err(error));
         }
         all_ready.then_some(Ok(()))
+    }
+}
+
+/// How long a wait for answers does not sleep, so long after the last one.
+fn spin_after(pause: Duration, spin: Duration) -> Duration {
+    if pause < PAUSE_MIN { spin } else { spin * SPINS_AFTER_PAUSE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipeline_looks_for_longer_after_a_pause() {
+        let spin = Duration::from_micros(20);
+        assert_eq!(spin_after(PAUSE_MIN - Duration::from_nanos(1), spin), spin);
+        assert_eq!(spin_after(PAUSE_MIN, spin), Duration::from_micros(200));
+        assert_eq!(spin_after(Duration::from_secs(1), Duration::ZERO), Duration::ZERO, "it sleeps at once");
     }
 }
