@@ -4,8 +4,8 @@
 #   bench/power.sh --json FILE [--keys COUNT] [--seconds SECONDS] [--pauses COUNT] [--repeat COUNT]
 # For `cpu-only` over UDP, and for `lat` with one core on either side, over UDP and queue pairs in shared memory: the CPU time
 # of each process without a request (heartbeats included), as the kernel's scheduler counts it, as a share of one CPU; the
-# latency of single requests after pauses of a second; then, as steady loads, one request after the other, and frames of 64
-# requests with 4096 outstanding, medians of repetitions.
+# latency of single requests after pauses of a second, beside a bare echo's that sleeps in poll; then, as steady loads, one
+# request after the other, and frames of 64 requests with 4096 outstanding, medians of repetitions.
 # It needs no privileges. It takes about nine minutes, and two CPUs that nobody else uses; for "latency" in `lat` a third one,
 # since neither of its cores ever sleeps.
 set -euo pipefail
@@ -106,6 +106,11 @@ idle_shares() {
     done
 }
 
+# What any server that sleeps takes to wake up and to send as much back.
+start_server ready "$programs/dpukv" bench datagrams --serve "127.0.0.1:$port" --sleep
+timeout $((60 + pauses)) taskset -c 1 "$programs/dpukv" bench datagrams --to "127.0.0.1:$port" --pause 1 --repeat 1 \
+    --seconds "$pauses" --json "$scratch/echo.json"
+
 reports=()
 for design in cpu-only lat; do
     for power in latency balanced saving; do
@@ -127,7 +132,7 @@ for design in cpu-only lat; do
     done
 done
 
-python3 - "$json" "${reports[@]}" <<'PYTHON'
+python3 - "$json" "$scratch/echo.json" "${reports[@]}" <<'PYTHON'
 import json, statistics, sys
 
 def read(path):
@@ -135,8 +140,9 @@ def read(path):
     assert run["misses"] == run["errors"] == 0, run
     return run
 
+echo = json.load(open(sys.argv[2]))["runs"][0]
 runs = []
-for design, power, shares, after_pause, single, loads in zip(*[iter(sys.argv[2:])] * 6):
+for design, power, shares, after_pause, single, loads in zip(*[iter(sys.argv[3:])] * 6):
     after_pause, single, loads = read(after_pause), read(single), [read(path) for path in loads.split()]
     host, dpu = ([float(share) for share in shares.split()] + [None])[:2]
     mops = [run["mops"] for run in loads]
@@ -144,6 +150,7 @@ for design, power, shares, after_pause, single, loads in zip(*[iter(sys.argv[2:]
         "design": design, "power": power, "idle_host_share": host, "idle_dpu_share": dpu,
         "requests_after_pause": after_pause["ops"], "first_p50_us": after_pause["latency_us"]["p50"],
         "first_max_us": after_pause["latency_us"]["p999"],
+        "first_of_echo": after_pause["latency_us"]["p50"] / echo["p50_us"],
         "single_mops": single["mops"], "single_p50_us": single["latency_us"]["p50"], "single_p99_us": single["latency_us"]["p99"],
         "lost": after_pause["lost"] + single["lost"] + sum(run["lost"] for run in loads),
         "mops_median": statistics.median(mops), "mops_min": min(mops), "mops_max": max(mops), "mops": mops,
@@ -152,9 +159,10 @@ for design, power, shares, after_pause, single, loads in zip(*[iter(sys.argv[2:]
     idle = f"{host * 100:.2f} %" + (f" and {dpu * 100:.2f} %" if dpu is not None else "")
     run = runs[-1]
     print(f"{design:<8} {power:<8} idle {idle:<18}"
-          f" after a pause p50 {run['first_p50_us']:.0f} us, max {run['first_max_us']:.0f} us of {run['requests_after_pause']}"
+          f" after a pause p50 {run['first_p50_us']:.0f} us, {run['first_of_echo']:.2f} of the echo's,"
+          f" max {run['first_max_us']:.0f} us of {run['requests_after_pause']}"
           f"   one by one p50 {run['single_p50_us']:.1f} us, p99 {run['single_p99_us']:.1f} us"
           f"   batches {run['mops_median']:.2f} Mops ({run['mops_min']:.2f} to {run['mops_max']:.2f}), p50 {run['p50_us']:.0f} us")
-json.dump({"runs": runs}, open(sys.argv[1], "w"), indent=2)
+json.dump({"echo": echo, "runs": runs}, open(sys.argv[1], "w"), indent=2)
 PYTHON
 echo "bench: wrote $json"

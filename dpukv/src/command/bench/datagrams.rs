@@ -3,13 +3,16 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use datagram::{Inbox, OUTBOX_DATAGRAM_COUNT_MAX, Outbox, RawAddress};
 use hdrhistogram::Histogram;
+use kv_core::engine::Waiting;
 use kv_core::port::{Burst, DropCounts, Frame, PacketPort};
 use qp_wire::limits::DATAGRAM_LEN_MAX;
 use serde::Serialize;
+use shell_io::idle::{IdlePolicy, Sleeper};
 use shell_io::port::{UdpConfig, UdpPort};
 
 use super::{above_zero, at_least_one, print_line};
@@ -22,6 +25,9 @@ const STAMP_LEN: usize = 8;
 /// After so long without an answer, what is outstanding counts as lost. A scheduler's slice is shorter.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// How long an echo that sleeps does so at most, as a server with `idle.power = "balanced"`.
+const SLEEP: Duration = Duration::from_millis(IdlePolicy::BALANCED.sleep_ms);
+
 /// What `bench datagrams` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -32,6 +38,14 @@ pub(crate) struct Args {
     /// Measure the echo at an address
     #[arg(long, value_name = "IP:PORT", required_unless_present = "serve")]
     to: Option<SocketAddr>,
+
+    /// Sleep until something comes, as an idle server does
+    #[arg(long, requires = "serve")]
+    sleep: bool,
+
+    /// Seconds to rest whenever everything is back
+    #[arg(long, value_name = "SECONDS", requires = "to")]
+    pause: Option<f64>,
 
     /// Bytes of each datagram
     #[arg(long, value_name = "BYTES", default_value_t = 32)]
@@ -72,27 +86,33 @@ struct DatagramsRun {
 /// Its [`Failure`].
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     above_zero("seconds", args.seconds, 3600.0)?;
+    if let Some(pause) = args.pause {
+        above_zero("pause", pause, 86_400.0)?;
+    }
     at_least_one("repeat", args.repeat, 1000)?;
     at_least_one("window", args.window, 4096)?;
     if !(STAMP_LEN..=DATAGRAM_LEN_MAX).contains(&args.len) {
         return Err(Failure::Usage(format!("--len {}: expected {STAMP_LEN} to {DATAGRAM_LEN_MAX}", args.len)));
     }
     match (args.serve, args.to) {
-        (Some(address), _) => serve(address),
+        (Some(address), _) => serve(address, args.sleep),
         (None, Some(address)) => measure(args, address),
         // clap sees to it that one of them is there.
         (None, None) => Ok(Exit::Done),
     }
 }
 
-fn serve(bind: SocketAddr) -> Result<Exit, Failure> {
+fn serve(bind: SocketAddr, is_sleeping: bool) -> Result<Exit, Failure> {
     let config = UdpConfig { bind, buffers: 512, reply_len_max: DATAGRAM_LEN_MAX };
     let mut port = UdpPort::open(config).map_err(|error| Failure::Usage(error.to_string()))?;
+    let sleeper = Sleeper::for_packets(&port).map_err(stopped)?;
     print_line("ready");
     let (mut arrived, mut leaving, mut drops) = (Burst::new(), Burst::new(), DropCounts::default());
     loop {
         port.receive(&mut arrived, &mut drops);
-        if arrived.is_empty() {
+        if arrived.is_empty() && is_sleeping {
+            sleeper.sleep(Waiting::Packets, SLEEP, || false);
+        } else if arrived.is_empty() {
             arch::spin_hint();
         }
         while let Some(mut frame) = arrived.pop() {
@@ -106,8 +126,10 @@ fn serve(bind: SocketAddr) -> Result<Exit, Failure> {
 
 fn measure(args: &Args, to: SocketAddr) -> Result<Exit, Failure> {
     let mut client = Client::open(to, args.len).map_err(stopped)?;
+    let (length, pause) =
+        (Duration::from_secs_f64(args.seconds), Duration::from_secs_f64(args.pause.unwrap_or_default()));
     let mops = (0..args.repeat)
-        .map(|_| client.closed_loop(args.window, Duration::from_secs_f64(args.seconds)).map_err(stopped))
+        .map(|_| client.closed_loop(args.window, length, pause).map_err(stopped))
         .collect::<Result<Vec<_>, _>>()?;
     let us = |quantile| client.latency_ns.value_at_quantile(quantile) as f64 / 1e3;
     let run = DatagramsRun {
@@ -168,14 +190,19 @@ impl Client {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// As many datagrams as may be outstanding, until the time is over. Returns how many millions a second came back.
-    fn closed_loop(&mut self, window: usize, length: Duration) -> std::io::Result<f64> {
+    /// As many datagrams as may be outstanding, with a pause whenever all are back, until the time is over. Returns how many
+    /// millions a second came back.
+    fn closed_loop(&mut self, window: usize, length: Duration, pause: Duration) -> std::io::Result<f64> {
         let begin = Instant::now();
         let (mut outstanding, mut answered, mut silent_since) = (0, 0u64, begin);
         loop {
             let is_over = begin.elapsed() >= length;
             if outstanding == 0 && is_over {
                 return Ok(answered as f64 / begin.elapsed().as_secs_f64() / 1e6);
+            }
+            if outstanding == 0 && !pause.is_zero() {
+                thread::sleep(pause);
+                silent_since = Instant::now();
             }
             if !is_over && outstanding < window {
                 outstanding += self.send(window - outstanding)?;
