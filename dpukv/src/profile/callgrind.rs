@@ -45,6 +45,8 @@ pub(crate) struct Count {
     pub(crate) instructions_per_op: f64,
     /// The share of each stage.
     pub(crate) shares: PerStage,
+    /// What sampling adds to them, as a share.
+    pub(crate) cost_of_sampling: f64,
     /// Instructions an operation of the table alone, if that was counted.
     pub(crate) table_instructions_per_op: Option<f64>,
 }
@@ -95,7 +97,9 @@ fn parts_in(text: &str) -> Vec<u64> {
 
 /// Gives each part to what was marked. What follows the last mark is nobody's.
 fn join(parts: &[u64], marked: &[Marked]) -> Result<Vec<Count>, CallgrindError> {
-    let all = || marked.iter().flat_map(|marked| [Some(&marked.role), marked.table.as_ref()]).flatten();
+    let all = || {
+        marked.iter().flat_map(|marked| [Some(&marked.role), marked.sampled.as_ref(), marked.table.as_ref()]).flatten()
+    };
     let marks: usize = all().map(|sections| sections.sections.len()).sum();
     if parts.len() < marks {
         return Err(CallgrindError::Parts { parts: parts.len(), marks });
@@ -108,18 +112,20 @@ fn join(parts: &[u64], marked: &[Marked]) -> Result<Vec<Count>, CallgrindError> 
     };
     let mut counts = Vec::new();
     let mut mark = 0.0;
-    for (index, Marked { role, table }) in marked.iter().enumerate() {
+    for (index, Marked { role, sampled, table }) in marked.iter().enumerate() {
         let summed = take(role);
         if index == 0 {
             mark = summed.marks / summed.mark_count.max(1.0);
             continue;
         }
         let stages: PerStage = std::array::from_fn(|stage| summed.stages[stage] - mark * summed.stage_counts[stage]);
-        let of_table = table.as_ref().map(|table| (take(table).whole, table.whole_requests));
+        let mut per_op = |sections: &Sections| take(sections).whole / sections.whole_requests as f64;
+        let instructions_per_op = summed.whole / role.whole_requests as f64;
         counts.push(Count {
-            instructions_per_op: summed.whole / role.whole_requests as f64,
+            instructions_per_op,
             shares: shares_of(stages),
-            table_instructions_per_op: of_table.map(|(whole, requests)| whole / requests as f64),
+            cost_of_sampling: sampled.as_ref().map_or(0.0, |sampled| per_op(sampled) / instructions_per_op - 1.0),
+            table_instructions_per_op: table.as_ref().map(per_op),
         });
     }
     Ok(counts)
@@ -175,12 +181,15 @@ mod tests {
             whole_requests: 10,
             staged_requests: 2,
         };
-        let table = Sections { sections: vec![Section::Whole], whole_requests: 5, staged_requests: 0 };
-        let marked = [Marked { role: calibration, table: None }, Marked { role: run, table: Some(table) }];
-        let counts = join(&[99, 10, 4000, 20, 25, 25, 500, 77], &marked).expect("a part for each mark");
+        let whole =
+            |requests| Sections { sections: vec![Section::Whole], whole_requests: requests, staged_requests: 0 };
+        let (sampled, table) = (Some(whole(4)), Some(whole(5)));
+        let marked = [Marked { role: calibration, ..Marked::default() }, Marked { role: run, sampled, table }];
+        let counts = join(&[99, 10, 4000, 20, 25, 25, 1800, 500, 77], &marked).expect("a part for each mark");
         assert_eq!(counts.len(), 1);
         assert_eq!(counts[0].instructions_per_op, 400.0);
         assert_eq!(counts[0].shares[..2], [0.25, 0.75]);
+        assert_eq!(counts[0].cost_of_sampling, 0.125);
         assert_eq!(counts[0].table_instructions_per_op, Some(100.0));
         assert!(join(&[1], &marked).is_err());
     }

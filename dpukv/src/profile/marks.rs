@@ -10,7 +10,8 @@ use std::hint::black_box;
 use kv_core::engine::{Profile, Stage};
 use serde::{Deserialize, Serialize};
 
-use super::rig::{Meter, Profiled, Rig, Turned, Unmeasured};
+use super::rig::{Meter, Profiled, Turned, Unmeasured};
+use super::sampler::STRETCH_ROUNDS;
 
 /// Rounds before those that count.
 const WARM_ROUNDS: usize = 4;
@@ -48,10 +49,11 @@ pub(super) struct Sections {
     pub(super) staged_requests: u64,
 }
 
-/// What a role did between marks, and the table alone if it was asked for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What a role did between marks, the same role with samples, and the table alone if it was asked for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Marked {
     pub(super) role: Sections,
+    pub(super) sampled: Option<Sections>,
     pub(super) table: Option<Sections>,
 }
 
@@ -117,15 +119,17 @@ impl Meter for Counted {
     }
 }
 
-/// Runs a role as it is, for its count as a whole.
-pub(super) fn count_whole(rig: &mut dyn Rig, into: &mut Sections) {
+/// Runs rounds, for their count as a whole: of samples there are as many as in a stretch.
+pub(super) fn count_whole(into: &mut Sections, mut round: impl FnMut(&mut dyn Meter) -> u64) {
     for _ in 0..WARM_ROUNDS {
-        rig.round(&mut Unmeasured);
+        round(&mut Unmeasured);
     }
     mark();
     into.sections.push(Section::Nothing);
-    while into.whole_requests < WHOLE_REQUESTS {
-        into.whole_requests += rig.round(&mut Counted);
+    let mut rounds = 0;
+    while into.whole_requests < WHOLE_REQUESTS || rounds % STRETCH_ROUNDS != 0 {
+        into.whole_requests += round(&mut Counted);
+        rounds += 1;
     }
     mark();
     into.sections.push(Section::Whole);
@@ -144,11 +148,11 @@ pub(super) fn count_stages(rig: &mut dyn Profiled<Marker>, into: &mut Sections) 
 }
 
 /// Marks in a row.
-pub(super) fn count_marks() -> Sections {
+pub(super) fn count_marks() -> Marked {
     let mut marker = Marker::new();
     counted(&mut || (0..CALIBRATION_MARKS).for_each(|_| marker.enter(Stage::Others)));
     let mut sections = vec![Section::Mark; CALIBRATION_MARKS];
     // It also has what led there.
     sections[0] = Section::Nothing;
-    Sections { sections, ..Sections::default() }
+    Marked { role: Sections { sections, ..Sections::default() }, ..Marked::default() }
 }

@@ -35,8 +35,8 @@ use shell_io::memory::{AllocateError, HugePages};
 use thiserror::Error;
 
 use self::marks::{Marked, Marker, Sections, count_marks, count_stages, count_whole};
-use self::rig::{CommunicateRig, ProcessRig, Profiled, Rig, ServeRig, TableRig, Turned, Unmeasured};
-use self::sampler::Sampler;
+use self::rig::{CommunicateRig, Meter, ProcessRig, Profiled, Rig, ServeRig, TableRig, Turned, Unmeasured};
+use self::sampler::{Sampler, Stretch};
 use self::timing::time;
 use crate::measure::Progress;
 use crate::table_bench::{Ours, OursConfig, bytes_for};
@@ -181,6 +181,31 @@ fn table_rig<'m>(load: &Load, ours: &'m Ours) -> Result<TableRig<'m>, ProfileErr
     Ok(TableRig::new(load, ours.owner(loaded(ours)?)))
 }
 
+/// What is compared for a role and a wire: the role as it is, the role with samples, and the table alone where the role asks
+/// nothing but that.
+struct Rigs<'m> {
+    plain: Box<dyn Profiled<Unprofiled> + 'm>,
+    sampled: Box<dyn Profiled<Sampler> + 'm>,
+    table: Option<TableRig<'m>>,
+}
+
+impl<'m> Rigs<'m> {
+    fn new(plan: &Plan, (role, wire): (Role, Wire), memories: &'m [Ours; 3]) -> Result<Self, ProfileError> {
+        let load = plan.load(wire, plan.workloads[0]);
+        Ok(Self {
+            plain: rig(role, &load, &memories[0], Unprofiled)?,
+            sampled: rig(role, &load, &memories[1], Sampler::new())?,
+            table: (role == Role::Process).then(|| table_rig(&load, &memories[2])).transpose()?,
+        })
+    }
+
+    fn set_load(&mut self, load: &Load) -> Result<(), ProfileError> {
+        self.plain.set_load(load).map_err(ProfileError::Frames)?;
+        self.sampled.set_load(load).map_err(ProfileError::Frames)?;
+        self.table.as_mut().map_or(Ok(()), |table| table.set_load(load)).map_err(ProfileError::Frames)
+    }
+}
+
 /// Measures all runs by the CPU's counter. `progress` counts them.
 ///
 /// # Errors
@@ -188,20 +213,11 @@ fn table_rig<'m>(load: &Load, ours: &'m Ours) -> Result<TableRig<'m>, ProfileErr
 pub(crate) fn time_all(plan: &Plan, progress: &Progress) -> Result<Vec<Timing>, ProfileError> {
     let mut timings = Vec::new();
     let memories = [plan.allocate()?, plan.allocate()?, plan.allocate()?];
-    for (role, wire) in plan.pairs() {
-        let first = plan.load(wire, plan.workloads[0]);
-        let mut plain = rig(role, &first, &memories[0], Unprofiled)?;
-        let mut sampled = rig(role, &first, &memories[1], Sampler::new())?;
-        let mut table = (role == Role::Process).then(|| table_rig(&first, &memories[2])).transpose()?;
+    for pair in plan.pairs() {
+        let mut rigs = Rigs::new(plan, pair, &memories)?;
         for &workload in &plan.workloads {
-            let load = plan.load(wire, workload);
-            plain.set_load(&load).map_err(ProfileError::Frames)?;
-            sampled.set_load(&load).map_err(ProfileError::Frames)?;
-            if let Some(table) = &mut table {
-                table.set_load(&load).map_err(ProfileError::Frames)?;
-            }
-            let table = table.as_mut().map(|rig| rig as &mut dyn Rig);
-            timings.push(time(plain.as_mut(), sampled.as_mut(), table, plan.duration));
+            rigs.set_load(&plan.load(pair.1, workload))?;
+            timings.push(time(&mut rigs, plan.duration));
             progress.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -213,26 +229,31 @@ pub(crate) fn time_all(plan: &Plan, progress: &Progress) -> Result<Vec<Timing>, 
 /// # Errors
 /// [`ProfileError`].
 pub(crate) fn mark_all(plan: &Plan) -> Result<Vec<Marked>, ProfileError> {
-    let mut all = vec![Marked { role: count_marks(), table: None }];
+    let mut all = vec![count_marks()];
     let memories = [plan.allocate()?, plan.allocate()?, plan.allocate()?];
-    for (role, wire) in plan.pairs() {
-        let first = plan.load(wire, plan.workloads[0]);
-        let mut plain = rig(role, &first, &memories[0], Unprofiled)?;
-        let mut marked = rig(role, &first, &memories[1], Marker::new())?;
-        let mut table = (role == Role::Process).then(|| table_rig(&first, &memories[2])).transpose()?;
+    let marked_memory = plan.allocate()?;
+    for pair in plan.pairs() {
+        let mut rigs = Rigs::new(plan, pair, &memories)?;
+        let mut marked = rig(pair.0, &plan.load(pair.1, plan.workloads[0]), &marked_memory, Marker::new())?;
         for &workload in &plan.workloads {
-            let load = plan.load(wire, workload);
-            plain.set_load(&load).map_err(ProfileError::Frames)?;
+            let load = plan.load(pair.1, workload);
+            rigs.set_load(&load)?;
             marked.set_load(&load).map_err(ProfileError::Frames)?;
-            let mut sections = Sections::default();
-            count_whole(plain.as_mut(), &mut sections);
-            count_stages(marked.as_mut(), &mut sections);
-            let mut of_table = None;
-            if let Some(table) = &mut table {
-                table.set_load(&load).map_err(ProfileError::Frames)?;
-                count_whole(table, of_table.insert(Sections::default()));
-            }
-            all.push(Marked { role: sections, table: of_table });
+            let Rigs { plain, sampled, table } = &mut rigs;
+            let mut role = Sections::default();
+            count_whole(&mut role, |meter| plain.round(meter));
+            count_stages(marked.as_mut(), &mut role);
+            let mut stretch = Stretch::new(sampled.as_mut());
+            let counted = |round: &mut dyn FnMut(&mut dyn Meter) -> u64| {
+                let mut sections = Sections::default();
+                count_whole(&mut sections, round);
+                sections
+            };
+            all.push(Marked {
+                role,
+                sampled: Some(counted(&mut |meter| stretch.round(meter))),
+                table: table.as_mut().map(|table| counted(&mut |meter| table.round(meter))),
+            });
         }
     }
     Ok(all)

@@ -176,9 +176,12 @@ impl Row {
     fn lines(&self) -> Vec<String> {
         let count = self.count;
         let instructions = count.map_or("-".to_owned(), |count| format!("{:.1}", count.instructions_per_op));
+        let sampling = count.map_or(String::new(), |count| {
+            format!(" of the cycles, {:.1} % of the instructions", count.cost_of_sampling * 100.0)
+        });
         let cycles = if self.has_cycles { format!("{:.1}", self.timing.ticks_per_op) } else { "-".to_owned() };
         let mut lines = vec![format!(
-            "{} {}, {}, {}: {cycles} cycles, {instructions} instructions a request; sampling costs {:.1} %",
+            "{} {}, {}, {}: {cycles} cycles, {instructions} instructions a request; sampling costs {:.1} %{sampling}",
             self.design,
             self.role.name(),
             self.wire.name(),
@@ -306,7 +309,7 @@ mod tests {
         let mut shares: PerStage = [0.0; Stage::ALL.len()];
         (shares[Stage::Process as usize], shares[Stage::Parse as usize]) = (process, 1.0 - process);
         let timing = Timing { ticks_per_op: 100.0, shares, cost_of_sampling: 0.01, table_ticks_per_op: Some(80.0) };
-        let count = Count { instructions_per_op, shares, table_instructions_per_op: None };
+        let count = Count { instructions_per_op, shares, cost_of_sampling: 0.01, table_instructions_per_op: None };
         Row::new(Run { role, wire, workload: Workload::B }, timing, Some(count), true)
     }
 

@@ -3,11 +3,14 @@
 use arch::Tick;
 use kv_core::engine::{Profile, Stage};
 
-use super::rig::Turned;
+use super::rig::{Meter, Profiled, Turned};
 use crate::measure::median;
 
 /// Stages, by their index.
 pub(crate) type PerStage = [f64; Stage::ALL.len()];
+
+/// Rounds of a stretch, of which the last one is sampled. A sampled round takes up to twice as long as others.
+pub(super) const STRETCH_ROUNDS: usize = 128;
 
 /// Stamps in a row when their own cost is found, and how often that is done.
 const CALIBRATION_STAMPS: usize = 64;
@@ -63,6 +66,33 @@ impl Sampler {
         self.ticks[self.stage as usize] += now.since(self.since) as f64 - self.stamp_ticks;
         self.stage = stage;
         self.since = now;
+    }
+}
+
+/// A role whose rounds are sampled now and then.
+pub(super) struct Stretch<'r> {
+    rig: &'r mut dyn Profiled<Sampler>,
+    round: usize,
+    /// What each sampled round has shown.
+    pub(super) samples: Vec<PerStage>,
+}
+
+impl<'r> Stretch<'r> {
+    /// The first round is the first of a stretch.
+    pub(super) fn new(rig: &'r mut dyn Profiled<Sampler>) -> Self {
+        Self { rig, round: 0, samples: Vec::new() }
+    }
+
+    /// The next round; how many requests that were.
+    pub(super) fn round(&mut self, meter: &mut dyn Meter) -> u64 {
+        self.round = (self.round + 1) % STRETCH_ROUNDS;
+        if self.round != 0 {
+            return self.rig.round(meter);
+        }
+        self.rig.profile().begin();
+        let requests = self.rig.round(meter);
+        self.samples.push(self.rig.profile().end());
+        requests
     }
 }
 

@@ -4,12 +4,10 @@ use std::time::{Duration, Instant};
 
 use kv_core::engine::Stage;
 
-use super::rig::{Meter, Profiled, Rig};
-use super::sampler::{PerStage, Sampler};
+use super::Rigs;
+use super::rig::{Meter, Rig};
+use super::sampler::{PerStage, STRETCH_ROUNDS, Stretch};
 use crate::measure::median;
-
-/// Rounds of a stretch, of which one is sampled. A sampled round takes up to twice as long as others.
-const STRETCH_ROUNDS: usize = 128;
 
 /// Stretches before those that count.
 const WARM_STRETCHES: usize = 2;
@@ -32,14 +30,11 @@ pub(crate) struct Timing {
 
 /// Runs stretches of all in turn for so long. Whatever else the machine does hits all alike, and of all stretches the
 /// median counts.
-pub(super) fn time(
-    plain: &mut dyn Rig,
-    sampled: &mut dyn Profiled<Sampler>,
-    mut table: Option<&mut dyn Rig>,
-    duration: Duration,
-) -> Timing {
-    let (mut plains, mut ratios, mut tables, mut samples) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+pub(super) fn time(rigs: &mut Rigs<'_>, duration: Duration) -> Timing {
+    let Rigs { plain, sampled, table } = rigs;
+    let (mut plains, mut ratios, mut tables) = (Vec::new(), Vec::new(), Vec::new());
     let stamp_ticks = sampled.profile().stamp_ticks();
+    let mut sampled = Stretch::new(sampled.as_mut());
     let begin = Instant::now();
     for stretch in 0.. {
         if stretch >= WARM_STRETCHES + STRETCHES_MIN && begin.elapsed() > duration {
@@ -48,21 +43,11 @@ pub(super) fn time(
         // Whoever comes first finds caches that the others have filled, so the two take turns at that.
         let mut of_plain = || ticks_per_op(stamp_ticks, |meter| plain.round(meter));
         let early = (stretch % 2 == 0).then(&mut of_plain);
-        let mut round = 0;
-        let with_samples = ticks_per_op(stamp_ticks, |meter| {
-            round += 1;
-            if round < STRETCH_ROUNDS {
-                return sampled.round(meter);
-            }
-            sampled.profile().begin();
-            let requests = sampled.round(meter);
-            samples.push(sampled.profile().end());
-            requests
-        });
+        let with_samples = ticks_per_op(stamp_ticks, |meter| sampled.round(meter));
         let plain = early.unwrap_or_else(of_plain);
         let of_table = table.as_mut().map(|table| ticks_per_op(stamp_ticks, |meter| table.round(meter)));
         if stretch < WARM_STRETCHES {
-            samples.clear();
+            sampled.samples.clear();
             continue;
         }
         plains.push(plain);
@@ -71,7 +56,7 @@ pub(super) fn time(
     }
     Timing {
         ticks_per_op: median(&plains),
-        shares: shares(&mut samples),
+        shares: shares(&mut sampled.samples),
         cost_of_sampling: median(&ratios) - 1.0,
         table_ticks_per_op: (!tables.is_empty()).then(|| median(&tables)),
     }
