@@ -11,20 +11,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 json="" keys=$((16 << 20)) repeat=7 seconds=1
-while (($#)); do
-    case $1 in
-    --json) json=$2 ;;
-    --keys) keys=$2 ;;
-    --repeat) repeat=$2 ;;
-    --seconds) seconds=$2 ;;
-    *)
-        echo "bench: $1: expected --json FILE, --keys COUNT, --repeat COUNT or --seconds SECONDS" >&2
-        exit 2
-        ;;
-    esac
-    shift 2
-done
-[[ -n $json ]] || { echo "bench: --json FILE is missing" >&2; exit 2; }
+# shellcheck source=bench/options.sh
+source bench/options.sh
+take_options "json:FILE keys:COUNT repeat:COUNT seconds:SECONDS" "$@"
 
 cargo build --locked --release -p shell-host -p dpukv --features shell-host/dpdk,dpukv/dpdk
 programs=${CARGO_TARGET_DIR:-target}/release
@@ -37,7 +26,7 @@ pages_before=$(cat /proc/sys/vm/nr_hugepages)
 source bench/server.sh
 namespace="dpukv-bench-$$"
 cleanup() {
-    stop_server
+    stop_servers
     ip netns delete "$namespace" 2>/dev/null || true
     rm -rf "$scratch"
     # Whoever has changed it meanwhile needs it so.
@@ -54,7 +43,7 @@ fi
 serve() {
     local device=$1
     shift
-    stop_server
+    stop_servers
     rm -f "$scratch/memif"
     cat >"$scratch/host.toml" <<TOML
 [plan]
@@ -77,7 +66,7 @@ power = "latency"
 [log]
 level = "warn"
 TOML
-    start_server ready "$@"
+    start_server 0 ready "$@"
 }
 
 reports=()
@@ -145,7 +134,7 @@ done
 measure_latency af_xdp net_af_xdp0,iface=kv0 net_af_xdp0,iface=cl0 "$((keys < 1 << 20 ? keys : 1 << 20))" --wire mica2
 
 within=()
-stop_server
+stop_servers
 bash bench/offload.sh --json "$scratch/offload.json" --keys "$keys" --repeat "$repeat" --seconds "$seconds"
 
 python3 - "$json" "$scratch/offload.json" "${reports[@]}" <<'PYTHON'

@@ -9,33 +9,15 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 json="" keys=$((16 << 20)) repeat=7 seconds=1
-while (($#)); do
-    case $1 in
-    --json) json=$2 ;;
-    --keys) keys=$2 ;;
-    --repeat) repeat=$2 ;;
-    --seconds) seconds=$2 ;;
-    *)
-        echo "bench: $1: expected --json FILE, --keys COUNT, --repeat COUNT or --seconds SECONDS" >&2
-        exit 2
-        ;;
-    esac
-    shift 2
-done
-[[ -n $json ]] || { echo "bench: --json FILE is missing" >&2; exit 2; }
+# shellcheck source=bench/options.sh
+source bench/options.sh
+take_options "json:FILE keys:COUNT repeat:COUNT seconds:SECONDS" "$@"
 
 cargo build --locked --release -p shell-host -p shell-dpu -p dpukv
 programs=${CARGO_TARGET_DIR:-target}/release
-scratch=$(mktemp -d)
-sides=()
-stop_sides() {
-    for side in "${sides[@]}"; do
-        kill "$side" 2>/dev/null || true
-        wait "$side" 2>/dev/null || true
-    done
-    sides=()
-}
-trap 'stop_sides; rm -rf "$scratch"' EXIT
+# shellcheck source=bench/server.sh
+source bench/server.sh
+trap 'stop_servers; rm -rf "$scratch"' EXIT
 
 # Writes a side's configuration.
 #   configure SIDE DESIGN FRAMES ONCE
@@ -69,15 +51,7 @@ TOML
 # Starts a side on a CPU and waits until it serves.
 #   start_side SIDE CPU
 start_side() {
-    : >"$scratch/$1.ready"
-    taskset -c "$2" "$programs/dpukv-$1" --config "$scratch/$1.toml" >"$scratch/$1.ready" &
-    sides+=($!)
-    for _ in {1..600}; do
-        grep -q '^ready' "$scratch/$1.ready" && return
-        sleep 0.1
-    done
-    echo "bench: dpukv-$1 was not ready within 60 s" >&2
-    exit 1
+    start_server "$2" ready "$programs/dpukv-$1" --config "$scratch/$1.toml"
 }
 
 control=7599
@@ -133,7 +107,7 @@ print("{design:<9} {wire:<7} {requests_per_frame:>2} a frame  GET {gets:.2f}  {m
 with open(f"{scratch}/runs", "a") as runs:
     runs.write(json.dumps(run | {"repetitions": repetitions}) + "\n")
 PYTHON
-            stop_sides
+            stop_servers
         done
     done
 done

@@ -11,20 +11,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 json="" keys=10000000 repeat=7 seconds=1
-while (($#)); do
-    case $1 in
-    --json) json=${2:-} ;;
-    --keys) keys=${2:-} ;;
-    --repeat) repeat=${2:-} ;;
-    --seconds) seconds=${2:-} ;;
-    *)
-        echo "bench: $1: expected --json FILE, --keys COUNT, --repeat COUNT or --seconds SECONDS" >&2
-        exit 2
-        ;;
-    esac
-    shift $(($# < 2 ? $# : 2))
-done
-[[ -n $json ]] || { echo "bench: --json FILE is missing" >&2; exit 2; }
+# shellcheck source=bench/options.sh
+source bench/options.sh
+take_options "json:FILE keys:COUNT repeat:COUNT seconds:SECONDS" "$@"
 
 # Installs a package if this is root and the distribution has it, or says how. Whatever fails, what is there is measured.
 #   provide PROGRAM PACKAGE
@@ -53,7 +42,7 @@ port=$((20000 + $$ % 10000))
 # shellcheck source=bench/server.sh
 source bench/server.sh
 cleanup() {
-    stop_server
+    stop_servers
     rm -rf "$scratch"
 }
 trap cleanup EXIT
@@ -133,7 +122,7 @@ yield_us = 50
 [log]
 level = "warn"
 TOML
-start_server ready "$programs/dpukv-host" --config "$scratch/host.toml"
+start_server 0 ready "$programs/dpukv-host" --config "$scratch/host.toml"
 client "$programs/dpukv" --server "127.0.0.1:$port" bench --keys "$keys" --requests-per-frame 64 --seconds 0.1 >/dev/null
 for distribution in uniform zipf; do
     for gets in 1 0.95 0.5; do
@@ -144,14 +133,16 @@ measure_dpukv 1 1 1 uniform
 measure_dpukv 1 16 1 uniform
 
 # Frames as long as those with one GET and with 64.
-start_server ready "$programs/dpukv" bench datagrams --serve "127.0.0.1:$port"
+stop_servers
+start_server 0 ready "$programs/dpukv" bench datagrams --serve "127.0.0.1:$port"
 measure_echo 1 32 1
 measure_echo 1 32 16
 measure_echo 64 544 64
 
 for store in redis valkey; do
     command -v $store-server >/dev/null || continue
-    start_server "$port" $store-server --port "$port" --bind 127.0.0.1 --save "" --appendonly no --dir "$scratch"
+    stop_servers
+    start_server 0 "$port" $store-server --port "$port" --bind 127.0.0.1 --save "" --appendonly no --dir "$scratch"
     measure_peer $store redis || echo "bench: $store was not measured to the end" >&2
     if command -v redis-benchmark >/dev/null; then
         # It draws the keys that it stores, so that two thirds of them are there afterwards.
@@ -169,7 +160,8 @@ if command -v memcached >/dev/null; then
     account=()
     ((EUID)) || account=(-u nobody)
     # 60 to 80 bytes of its own for each item.
-    start_server "$port" memcached "${account[@]}" -p "$port" -l 127.0.0.1 -U 0 -t 1 -m $((keys / 8192 + 64)) \
+    stop_servers
+    start_server 0 "$port" memcached "${account[@]}" -p "$port" -l 127.0.0.1 -U 0 -t 1 -m $((keys / 8192 + 64)) \
         -o hashpower=24
     measure_peer memcached memcached || echo "bench: memcached was not measured to the end" >&2
 fi

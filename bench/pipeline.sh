@@ -8,20 +8,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 json="" added_us=2 repeat=7 seconds=0.3
-while (($#)); do
-    case $1 in
-    --json) json=$2 ;;
-    --added-us) added_us=$2 ;;
-    --repeat) repeat=$2 ;;
-    --seconds) seconds=$2 ;;
-    *)
-        echo "bench: $1: expected --json FILE, --added-us US, --repeat COUNT or --seconds SECONDS" >&2
-        exit 2
-        ;;
-    esac
-    shift 2
-done
-[[ -n $json ]] || { echo "bench: --json FILE is missing" >&2; exit 2; }
+# shellcheck source=bench/options.sh
+source bench/options.sh
+take_options "json:FILE added-us:US repeat:COUNT seconds:SECONDS" "$@"
 
 cargo build --locked --release -p dpukv
 cargo build --locked --release -p sim --examples

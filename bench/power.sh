@@ -12,21 +12,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 json="" keys=1000000 seconds=1 pauses=60 repeat=7
-while (($#)); do
-    case $1 in
-    --json) json=${2:-} ;;
-    --keys) keys=${2:-} ;;
-    --seconds) seconds=${2:-} ;;
-    --pauses) pauses=${2:-} ;;
-    --repeat) repeat=${2:-} ;;
-    *)
-        echo "bench: $1: expected --json FILE, --keys COUNT, --seconds SECONDS, --pauses COUNT or --repeat COUNT" >&2
-        exit 2
-        ;;
-    esac
-    shift $(($# < 2 ? $# : 2))
-done
-[[ -n $json ]] || { echo "bench: --json FILE is missing" >&2; exit 2; }
+# shellcheck source=bench/options.sh
+source bench/options.sh
+take_options "json:FILE keys:COUNT seconds:SECONDS pauses:COUNT repeat:COUNT" "$@"
 
 cargo build --locked --release -p shell-host -p shell-dpu -p dpukv
 programs=${CARGO_TARGET_DIR:-target}/release
@@ -35,18 +23,7 @@ port=$((20000 + $$ % 10000))
 
 # shellcheck source=bench/server.sh
 source bench/server.sh
-dpu=""
-stop_both() {
-    stop_server
-    [[ -z $dpu ]] || kill "$dpu" 2>/dev/null || true
-    [[ -z $dpu ]] || wait "$dpu" 2>/dev/null || true
-    dpu=""
-}
-cleanup() {
-    stop_both
-    rm -rf "$scratch"
-}
-trap cleanup EXIT
+trap 'stop_servers; rm -rf "$scratch"' EXIT
 
 # Nanoseconds of CPU time of a process so far.
 cpu_ns() {
@@ -56,7 +33,7 @@ cpu_ns() {
 # Both sides, or the host alone, with keys stored.
 #   serve DESIGN POWER
 serve() {
-    stop_both
+    stop_servers
     local side
     for side in host dpu; do
         cat >"$scratch/$side.toml" <<TOML
@@ -80,34 +57,33 @@ level = "warn"
 TOML
     done
     if [[ $1 == lat ]]; then
-        taskset -c 1 "$programs/dpukv-dpu" --config "$scratch/dpu.toml" >"$scratch/dpu.out" 2>&1 &
-        dpu=$!
+        start_server 1 ready "$programs/dpukv-dpu" --config "$scratch/dpu.toml"
     fi
-    start_server ready "$programs/dpukv-host" --config "$scratch/host.toml"
+    start_server 0 ready "$programs/dpukv-host" --config "$scratch/host.toml"
     client --keys "$keys" --requests-per-frame 64 --seconds 0.1 >/dev/null
 }
 
 # Beside the host's CPU where that is the only other one that is taken.
 client() {
     local cpus=1
-    [[ -z $dpu ]] || cpus=0,1
+    ((${#servers[@]} == 1)) || cpus=0,1
     timeout $((120 + keys / 50000)) taskset -c $cpus "$programs/dpukv" --server "127.0.0.1:$port" bench --gets 1 --distribution uniform "$@"
 }
 
-# CPU time of each process over some seconds, as shares of one CPU.
+# CPU time of each process over some seconds, as shares of one CPU, in the order of their starts.
 idle_shares() {
     local pid begin=() span=5
     sleep 1
-    for pid in $server $dpu; do begin+=("$(cpu_ns "$pid")"); done
+    for pid in "${servers[@]}"; do begin+=("$(cpu_ns "$pid")"); done
     sleep $span
-    for pid in $server $dpu; do
+    for pid in "${servers[@]}"; do
         echo "$(cpu_ns "$pid") ${begin[0]} $span" | awk '{ printf "%.5f ", ($1 - $2) / $3 / 1e9 }'
         begin=("${begin[@]:1}")
     done
 }
 
 # What any server that sleeps takes to wake up and to send as much back.
-start_server ready "$programs/dpukv" bench datagrams --serve "127.0.0.1:$port" --sleep
+start_server 0 ready "$programs/dpukv" bench datagrams --serve "127.0.0.1:$port" --sleep
 timeout $((60 + pauses)) taskset -c 1 "$programs/dpukv" bench datagrams --to "127.0.0.1:$port" --pause 1 --repeat 1 \
     --seconds "$pauses" --json "$scratch/echo.json"
 
@@ -144,7 +120,8 @@ echo = json.load(open(sys.argv[2]))["runs"][0]
 runs = []
 for design, power, shares, after_pause, single, loads in zip(*[iter(sys.argv[3:])] * 6):
     after_pause, single, loads = read(after_pause), read(single), [read(path) for path in loads.split()]
-    host, dpu = ([float(share) for share in shares.split()] + [None])[:2]
+    *dpu, host = map(float, shares.split())
+    dpu = dpu[0] if dpu else None
     mops = [run["mops"] for run in loads]
     runs.append({
         "design": design, "power": power, "idle_host_share": host, "idle_dpu_share": dpu,

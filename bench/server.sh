@@ -1,37 +1,40 @@
 # shellcheck shell=bash
-# The server that a benchmark measures: one at a time, on CPU 0. For scripts, which have to source it.
+# The servers that a benchmark measures, each on a CPU: one, or the two sides of one. For scripts, which have to source it.
 
-# What it leaves behind, its output among it.
+# What it leaves behind, the output of each by its CPU among it.
 scratch=$(mktemp -d)
 # What stands before a program: nothing, or the network namespace that it runs in.
 within=()
-server=""
+# The processes, first started first.
+servers=()
 
-stop_server() {
-    [[ -z $server ]] || kill "$server" 2>/dev/null || true
-    [[ -z $server ]] || wait "$server" 2>/dev/null || true
-    server=""
+stop_servers() {
+    local server
+    for server in "${servers[@]}"; do
+        kill "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    done
+    servers=()
 }
 
-# Starts a server and waits until it has said that it is ready, or listens at a port over TCP.
-#   start_server ready|PORT COMMAND...
+# Starts a server on a CPU and waits until it has said that it is ready, or listens at a port over TCP.
+#   start_server CPU ready|PORT COMMAND...
 start_server() {
-    local sign=$1
-    shift
-    stop_server
-    : >"$scratch/out"
-    "${within[@]}" taskset -c 0 "$@" >"$scratch/out" 2>&1 &
-    server=$!
-    for _ in {1..300}; do
+    local cpu=$1 sign=$2 out=$scratch/out-$1
+    shift 2
+    : >"$out"
+    "${within[@]}" taskset -c "$cpu" "$@" >"$out" 2>&1 &
+    servers+=($!)
+    for _ in {1..600}; do
         if [[ $sign == ready ]]; then
-            grep -q '^ready' "$scratch/out" && return
+            grep -q '^ready' "$out" && return
         else
             (: <"/dev/tcp/127.0.0.1/$sign") 2>/dev/null && return
         fi
-        kill -0 "$server" 2>/dev/null || break
+        kill -0 "${servers[-1]}" 2>/dev/null || break
         sleep 0.1
     done
     echo "bench: $1 does not start:" >&2
-    cat "$scratch/out" >&2
+    cat "$out" >&2
     exit 1
 }
