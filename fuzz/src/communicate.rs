@@ -222,8 +222,8 @@ enum Defect {
     TooLong,
     /// It says that it took out more than was sent.
     Credit,
-    /// It names room for an answer to the answer.
-    Room,
+    /// Flags that have no meaning.
+    Flags,
     /// Runs of nothing.
     Empty,
 }
@@ -237,7 +237,7 @@ impl Defect {
             Defect::RunTwice,
             Defect::TooLong,
             Defect::Credit,
-            Defect::Room,
+            Defect::Flags,
             Defect::Empty,
         ];
         ALL[usize::from(script.u8()) % ALL.len()]
@@ -401,7 +401,8 @@ impl Host {
         }
         let mut runs = Vec::new();
         for body in &bodies {
-            put_run(&mut runs, body, usize::from(defect == Defect::Room));
+            let may_expire = usize::from(seed >> 7);
+            put_run(&mut runs, body, if defect == Defect::Flags { 2 } else { may_expire });
         }
         let credit = if defect == Defect::Credit { self.sent.wrapping_add(1) } else { self.taken };
         self.respond(&runs, credit);

@@ -349,7 +349,8 @@ impl Peer {
         let asked = request_runs(runs).expect("only such runs are answered");
         let answers = response_runs(&answers).expect("answers that their reader takes");
         assert_eq!(answers.iter().count(), asked.iter().count());
-        for (run, batch) in asked.iter().zip(answers) {
+        for (run, answer) in asked.iter().zip(answers) {
+            let batch = answer.batch;
             assert!(batch.bytes().len() <= run.response_len_max, "more than was granted");
             assert_eq!(batch.count(), run.batch.count());
             for (raw, response) in run.batch.iter().zip(batch) {

@@ -152,10 +152,11 @@ fn check_response_runs(data: &[u8]) -> usize {
         Err(error) => return refused(&error),
     };
     let (mut count, mut encoded) = (0, Vec::new());
-    for batch in runs {
-        check_responses(&batch);
-        put_run(&mut encoded, batch.bytes(), 0);
-        count += batch.count();
+    for run in runs {
+        check_responses(&run.batch);
+        // The one flag that has a meaning (W-Q-7).
+        put_run(&mut encoded, run.batch.bytes(), run.may_expire.into());
+        count += run.batch.count();
     }
     assert_eq!(encoded, data, "a run was changed by its encoding");
     assert_eq!(runs.is_empty(), data.is_empty());

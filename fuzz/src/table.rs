@@ -56,6 +56,16 @@ struct Expected {
     expiry: Option<u64>,
 }
 
+impl Expected {
+    /// It was found, and what may expire says so.
+    fn check_found(&self, outcome: GetOutcome) {
+        let GetOutcome::Found { len, may_expire } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(len, self.value.len());
+        // An item whose time to live was taken away keeps the place for it.
+        assert!(may_expire || self.expiry.is_none());
+    }
+}
+
 struct Check<'m> {
     table: Table<'m>,
     items: HashMap<Vec<u8>, Expected>,
@@ -111,12 +121,16 @@ impl Check<'_> {
     fn get(&mut self, key: &Key<'_>, room: usize) {
         let mut into = vec![0xa5; room];
         let outcome = self.table.get(key, Millis(self.now), &mut into);
-        let Some(Expected { value, .. }) = self.items.get(key.bytes()) else {
+        let Some(item) = self.items.get(key.bytes()) else {
             return assert_eq!(outcome, GetOutcome::NotFound);
         };
+        let value = &item.value;
         let (len, told) = (value.len(), value.len().min(room));
-        let expected = if len <= room { GetOutcome::Found { len } } else { GetOutcome::TooSmall { len } };
-        assert_eq!(outcome, expected);
+        if len <= room {
+            item.check_found(outcome);
+        } else {
+            assert_eq!(outcome, GetOutcome::TooSmall { len });
+        }
         assert_eq!(into[..told], value[..told]);
         assert!(into[told..].iter().all(|byte| *byte == 0xa5), "bytes behind the value were written");
     }
@@ -277,10 +291,14 @@ impl Check<'_> {
         for id in 0..KEY_COUNT {
             let name = key_bytes(id);
             let outcome = reader.get(&Key::new(&secret, &name), Millis(self.now), &mut into);
-            let value = self.items.get(&name).map(|item| &item.value);
-            let expected = value.map_or(GetOutcome::NotFound, |value| GetOutcome::Found { len: value.len() });
-            assert_eq!(outcome, ReadOutcome::Done(expected), "key {id}");
-            assert_eq!(into.get(..value.map_or(0, Vec::len)), Some(value.map_or(&[][..], Vec::as_slice)));
+            let ReadOutcome::Done(outcome) = outcome else { panic!("nobody writes while key {id} is read") };
+            match self.items.get(&name) {
+                Some(item) => {
+                    item.check_found(outcome);
+                    assert_eq!(into.get(..item.value.len()), Some(&item.value[..]), "key {id}");
+                }
+                None => assert_eq!(outcome, GetOutcome::NotFound, "key {id}"),
+            }
         }
     }
 

@@ -58,7 +58,7 @@ fn set(table: &mut Table<'_>, name: &[u8], value: &[u8]) {
 fn read(reader: &TableReader<'_>, name: &[u8]) -> Option<u8> {
     let mut into = [0; 16];
     match reader.get(&key(name), NOW, &mut into) {
-        ReadOutcome::Done(GetOutcome::Found { len }) => {
+        ReadOutcome::Done(GetOutcome::Found { len, .. }) => {
             let number = into[0];
             assert!([8, 12, 16].contains(&len), "a value of {len} bytes");
             assert!(into[..len].iter().all(|byte| *byte == number), "a torn value: {into:?}");
@@ -324,7 +324,10 @@ fn an_item_that_has_left_a_bucket_is_not_read_there_when_its_value_is_replaced()
             reader.prefetch(&mut key);
             reader.prefetch_other(&mut key);
             reader.prefetch_item(&key);
-            assert_eq!(reader.get(&key, NOW, &mut into), ReadOutcome::Done(GetOutcome::Found { len: 8 }));
+            assert_eq!(
+                reader.get(&key, NOW, &mut into),
+                ReadOutcome::Done(GetOutcome::Found { len: 8, may_expire: false })
+            );
             assert!(into == [2; 8] || (into == [1; 8] && acknowledged == 0), "{into:?} after {acknowledged}");
         },
     )));

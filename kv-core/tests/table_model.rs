@@ -238,7 +238,7 @@ impl Check<'_> {
         };
         let len = expected.value.len();
         if len <= room {
-            assert_eq!(outcome, GetOutcome::Found { len });
+            assert_eq!(outcome, GetOutcome::Found { len, may_expire: expected.has_expiry_word });
             assert_eq!(into[..len], expected.value);
             assert!(into[len..].iter().all(|byte| *byte == 0xa5), "bytes behind the value were written");
         } else {
@@ -441,7 +441,8 @@ impl Check<'_> {
             let outcome = reader.get(&Key::new(&secret, &key), now, &mut into);
             match self.oracle.items.get(&key) {
                 Some(item) => {
-                    assert_eq!(outcome, ReadOutcome::Done(GetOutcome::Found { len: item.value.len() }));
+                    let found = GetOutcome::Found { len: item.value.len(), may_expire: item.has_expiry_word };
+                    assert_eq!(outcome, ReadOutcome::Done(found));
                     assert_eq!(into[..item.value.len()], item.value);
                 }
                 None => assert_eq!(outcome, ReadOutcome::Done(GetOutcome::NotFound)),

@@ -99,7 +99,7 @@ fn observe(reader: &TableReader<'_>, mode: Mode, seed: u64, acknowledged: &Ackno
             let outcome = reader.get(&key_of, NOW, &mut into);
             let begun = acknowledged.begun[key].load(Ordering::Acquire);
             match outcome {
-                ReadOutcome::Done(GetOutcome::Found { len }) => {
+                ReadOutcome::Done(GetOutcome::Found { len, .. }) => {
                     let sequence = u64::from_le_bytes(*into.first_chunk().expect("256 bytes")) >> 8;
                     assert_eq!(into[..len], value(key, sequence), "key {key} is torn");
                     assert!(sequence >= done, "key {key}: {sequence}, but {done} had been acknowledged");

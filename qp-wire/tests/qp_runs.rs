@@ -10,12 +10,20 @@ use proptest::prelude::*;
 use qp_wire::ResultCode;
 use qp_wire::batch::{BatchError, response_len_min};
 use qp_wire::limits::REQUEST_COUNT_MAX;
-use qp_wire::qp::{RUN_HEADER_LEN, SlotError, put_run_header, request_runs, response_runs};
+use qp_wire::qp::{RUN_HEADER_LEN, SlotError, put_response_run_header, put_run_header, request_runs, response_runs};
 
 /// A run with this body.
 fn run(body: &[u8], response_len_max: usize) -> Vec<u8> {
     let mut run = vec![0xee; RUN_HEADER_LEN];
     put_run_header(&mut run, body.len(), response_len_max).expect("room for a header");
+    run.extend(body);
+    run
+}
+
+/// A run of responses with this body.
+fn response_run(body: &[u8], may_expire: bool) -> Vec<u8> {
+    let mut run = vec![0xee; RUN_HEADER_LEN];
+    put_response_run_header(&mut run, body.len(), may_expire).expect("room for a header");
     run.extend(body);
     run
 }
@@ -48,11 +56,11 @@ fn runs_have_their_golden_bytes() {
     assert_eq!(runs.responses_len_max(), 64 + 14 + 2 * RUN_HEADER_LEN);
 
     let miss = reference_responses(&[OwnedResponse { result: ResultCode::NotFound, value: None }], [true; 2]);
-    let responses = run(&miss, 0);
+    let responses = response_run(&miss, false);
     assert_eq!(responses, hex("0800 0000 0100 03 04 0000 0000"));
     let runs = response_runs(&responses).expect("a golden run");
     assert!(!runs.is_empty());
-    assert_eq!(runs.iter().map(|batch| batch.bytes()).collect::<Vec<_>>(), [&miss[..]]);
+    assert_eq!(runs.iter().map(|run| (run.batch.bytes(), run.may_expire)).collect::<Vec<_>>(), [(&miss[..], false)]);
 }
 
 /// W-Q-5: such a slot brings credits.
@@ -110,11 +118,18 @@ fn a_response_that_cannot_be_written_is_not_asked_for() {
     assert_eq!(response_len_min(32), 8 + 3 * 32);
 }
 
-/// W-Q-7
+/// W-Q-7: a value that may expire, and flags that nobody knows.
 #[test]
-fn a_response_run_asks_for_nothing() {
-    let body = hex("0100 03 00 0000 0000");
-    assert_eq!(response_error(&run(&body, 1)), Some(SlotError::ResponseLenMax { needed: 0, got: 1 }));
+fn a_response_run_says_what_may_expire_and_nothing_else() {
+    let hit =
+        reference_responses(&[OwnedResponse { result: ResultCode::Success, value: Some(b"v".to_vec()) }], [true; 2]);
+    let responses = response_run(&hit, true);
+    assert_eq!(responses, hex("0900 0100 0100 03 80 0100 0000 76"));
+    let told: Vec<_> = response_runs(&responses).expect("a golden run").iter().map(|run| run.may_expire).collect();
+    assert_eq!(told, [true]);
+    for flags in [2, 3, 0x8000] {
+        assert_eq!(response_error(&run(&hit, flags)), Some(SlotError::RunFlags { flags: flags as u16 }));
+    }
 }
 
 #[test]
@@ -125,6 +140,8 @@ fn only_what_has_room_gets_a_run_header() {
     let mut into = [0; 5];
     assert_eq!(put_run_header(&mut into, 65_535, 258), Some(()));
     assert_eq!(into, [0xff, 0xff, 2, 1, 0]);
+    assert_eq!(put_response_run_header(&mut [0; 3], 8, false), None);
+    assert_eq!(put_response_run_header(&mut [0; 4], 65_536, true), None);
 }
 
 /// Whatever the bytes are: an error, or runs that are exactly these bytes.
@@ -137,9 +154,9 @@ fn check_any_payload(bytes: &[u8]) {
         assert_eq!(told.collect::<Vec<_>>(), bytes);
     }
     if let Ok(runs) = response_runs(bytes) {
-        let told = runs.iter().flat_map(|batch| {
-            assert_eq!(read_responses(&batch).len(), batch.count());
-            run(batch.bytes(), 0)
+        let told = runs.iter().flat_map(|each| {
+            assert_eq!(read_responses(&each.batch).len(), each.batch.count());
+            response_run(each.batch.bytes(), each.may_expire)
         });
         assert_eq!(told.collect::<Vec<_>>(), bytes);
     }
@@ -160,11 +177,16 @@ proptest! {
     }
 
     #[test]
-    fn response_runs_survive_their_encoding(batches in proptest::collection::vec(any_responses(), 0..5)) {
-        let payload: Vec<_> =
-            batches.iter().flat_map(|responses| run(&reference_responses(responses, [true; 2]), 0)).collect();
+    fn response_runs_survive_their_encoding(
+        batches in proptest::collection::vec((any_responses(), any::<bool>()), 0..5),
+    ) {
+        let encode = |(responses, may_expire): &(Vec<_>, _)| {
+            response_run(&reference_responses(responses, [true; 2]), *may_expire)
+        };
+        let payload: Vec<_> = batches.iter().flat_map(encode).collect();
         let runs = response_runs(&payload).expect("good runs");
-        prop_assert_eq!(runs.iter().map(|batch| read_responses(&batch)).collect::<Vec<_>>(), batches);
+        let told: Vec<_> = runs.iter().map(|run| (read_responses(&run.batch), run.may_expire)).collect();
+        prop_assert_eq!(told, batches);
     }
 
     /// All or nothing: a cut within a run spoils the runs before it too. A cut between two runs makes fewer runs.

@@ -100,8 +100,8 @@ fn measure(is_get: &[bool]) -> [Lens; 2] {
     let body = response_body(is_get);
     let responses = slot(&body, 0);
     let opened = open(&responses, STAMP.queue_pair, STAMP.epoch, STAMP.index, STAMP.sequence).expect("a whole slot");
-    let batch = response_runs(opened.runs()).expect("good runs").iter().next().expect("one run");
-    for (index, response) in batch.iter().enumerate() {
+    let run = response_runs(opened.runs()).expect("good runs").iter().next().expect("one run");
+    for (index, response) in run.batch.iter().enumerate() {
         let (_, value) = operands(index);
         assert_eq!((response.result, response.value), (ResultCode::Success, is_get[index].then_some(&value[..])));
     }

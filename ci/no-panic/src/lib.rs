@@ -151,7 +151,7 @@ decoders! {
     fn response_runs(bytes) {
         let Ok(runs) = black_box(qp::response_runs(bytes)) else { return };
         for run in runs.iter() {
-            read_responses(run);
+            read_responses(run.batch);
         }
     }
 }

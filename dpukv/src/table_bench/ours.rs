@@ -91,8 +91,9 @@ impl Ours {
         let mut kept = 0;
         for index in 0..keys.count() {
             let key = Key::new(&self.secret, keys.encode(index, &mut name));
-            kept +=
-                u64::from(matches!(table.get(&key, NOW, &mut value), GetOutcome::Found { len } if len == values.len()));
+            kept += u64::from(
+                matches!(table.get(&key, NOW, &mut value), GetOutcome::Found { len, .. } if len == values.len()),
+            );
         }
         debug_assert_eq!(stored, kept, "what was acknowledged can be read");
         Ok((table, kept as f64 / keys.count() as f64))

@@ -20,6 +20,10 @@ pub(super) trait Answer {
 
     /// The next answer, with the first `value_len` bytes of [`value_buf`](Self::value_buf) if it has a value.
     fn push(&mut self, result: ResultCode, value_len: Option<usize>);
+
+    /// Is told that the next answer is the value of an item with a time to live.
+    #[inline]
+    fn note_expiry(&mut self) {}
 }
 
 /// What a request came to.
@@ -67,7 +71,8 @@ fn get(prepared: &Prepared<'_>, store: &mut Store<'_>, now: Millis, answer: &mut
     let is_valid = operation == Opcode::Get.to_wire() && (KEY_LEN_MIN..=KEY_LEN_MAX).contains(&key.len());
     match store.partition_mut(prepared.partition) {
         Some(Partition::Owned(table)) if is_valid && prepared.refusal.is_none() => {
-            Some(got(table.get(&prepared.key, now, answer.value_buf())))
+            let outcome = table.get(&prepared.key, now, answer.value_buf());
+            Some(got(outcome, answer))
         }
         _ => None,
     }
@@ -97,7 +102,10 @@ fn write(
 ) -> Outcome {
     match *operation {
         Operation::Reset | Operation::NoopRead | Operation::NoopWrite => (ResultCode::Success, None),
-        Operation::Get => got(table.get(key, now, answer.value_buf())),
+        Operation::Get => {
+            let outcome = table.get(key, now, answer.value_buf());
+            got(outcome, answer)
+        }
         Operation::Test => (found(table.test(key, now)), None),
         Operation::Ttl => remaining(table.ttl(key, now), answer),
         Operation::Set { value, ttl } => (set(table.set(key, value, expiry(ttl, now), now)), None),
@@ -140,7 +148,7 @@ fn read(
 ) -> Outcome {
     let outcome = match operation {
         Operation::NoopRead => return (ResultCode::Success, None),
-        Operation::Get => reader.get(key, now, answer.value_buf()).map(got),
+        Operation::Get => reader.get(key, now, answer.value_buf()).map(|outcome| got(outcome, answer)),
         Operation::Test => reader.test(key, now).map(|there| (found(there), None)),
         Operation::Ttl => reader.ttl(key, now).map(|ttl| remaining(ttl, answer)),
         _ => return (ResultCode::Rejected, None),
@@ -160,9 +168,15 @@ fn found(there: bool) -> ResultCode {
     if there { ResultCode::Success } else { ResultCode::NotFound }
 }
 
-fn got(outcome: GetOutcome) -> Outcome {
+#[inline]
+fn got(outcome: GetOutcome, answer: &mut impl Answer) -> Outcome {
     match outcome {
-        GetOutcome::Found { len } => (ResultCode::Success, Some(len)),
+        GetOutcome::Found { len, may_expire } => {
+            if may_expire {
+                answer.note_expiry();
+            }
+            (ResultCode::Success, Some(len))
+        }
         GetOutcome::NotFound => (ResultCode::NotFound, None),
         GetOutcome::TooSmall { .. } => (ResultCode::NotProcessed, None),
     }

@@ -18,10 +18,11 @@
 
 use arch::{Tick, TickRate};
 use heapless::Vec;
+use qp_wire::ResultCode;
 use qp_wire::batch::{ResponseColumns, ResponseWriter};
-use qp_wire::qp::{RUN_HEADER_LEN, RequestRuns, SLOT_HEADER_LEN, put_run_header, request_runs};
+use qp_wire::qp::{RUN_HEADER_LEN, RequestRuns, SLOT_HEADER_LEN, put_response_run_header, request_runs};
 
-use super::execute::execute;
+use super::execute::{Answer, execute};
 use super::link::{Fault, Link, QueuePairEnd};
 use super::lookahead::{Incoming, Lookahead};
 use super::stage::{Profile, Stage, Unprofiled};
@@ -252,15 +253,100 @@ impl<L: Profile> Core<'_, '_, L> {
         let mut len = SLOT_HEADER_LEN;
         for run in runs.promises() {
             let body = slot.get_mut(len + RUN_HEADER_LEN..)?.get_mut(..run.response_len_max)?;
-            let mut writer = ResponseWriter::new(body, self.columns, run.count)?;
+            let writer = ResponseWriter::new(body, self.columns, run.count)?;
+            let mut answers = RunAnswers { writer, may_expire: false };
             for _ in 0..run.count {
                 let prepared = lookahead.next(self.store, self.profile)?;
-                execute(prepared, self.store, self.now, &mut writer, self.counters, self.profile);
+                execute(prepared, self.store, self.now, &mut answers, self.counters, self.profile);
             }
+            let RunAnswers { writer, may_expire } = answers;
             let body_len = writer.finish();
-            put_run_header(slot.get_mut(len..)?, body_len, 0)?;
+            put_response_run_header(slot.get_mut(len..)?, body_len, may_expire)?;
             len += RUN_HEADER_LEN + body_len;
         }
         Some(len)
+    }
+}
+
+/// The answers of one run.
+struct RunAnswers<'b> {
+    writer: ResponseWriter<'b>,
+    /// Whether one of them is the value of an item with a time to live (rule W-Q-7).
+    may_expire: bool,
+}
+
+impl Answer for RunAnswers<'_> {
+    #[inline]
+    fn value_buf(&mut self) -> &mut [u8] {
+        self.writer.value_buf()
+    }
+
+    #[inline]
+    fn push(&mut self, result: ResultCode, value_len: Option<usize>) {
+        Answer::push(&mut self.writer, result, value_len);
+    }
+
+    #[inline]
+    fn note_expiry(&mut self) {
+        self.may_expire = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use qp_wire::batch::RequestWriter;
+    use qp_wire::qp::{put_run_header, response_runs};
+    use qp_wire::{Operation, Request};
+
+    use super::*;
+    use crate::hash::{Key, Secret};
+    use crate::partition::Partition;
+    use crate::sync::AtomicU64;
+    use crate::table::{Mode, Table, TableConfig};
+
+    const SECRET: Secret = Secret { k0: 1, k1: 2 };
+
+    fn run(requests: &[Request<'_>]) -> Vec<u8> {
+        let mut writer = RequestWriter::new();
+        requests.iter().for_each(|request| writer.push_request(request).expect("a short run"));
+        let mut run = vec![0; RUN_HEADER_LEN + writer.encoded_len()];
+        let body_len = writer.encode(&mut run[RUN_HEADER_LEN..]).expect("room");
+        put_run_header(&mut run, body_len, 128).expect("room");
+        run
+    }
+
+    /// W-Q-7
+    #[test]
+    fn a_run_says_whether_something_in_it_may_expire() {
+        let memory: Vec<_> = (0..8192).map(|_| AtomicU64::new(0)).collect();
+        let config = TableConfig { mode: Mode::Store, concurrent_read: false, secret: SECRET, item_len_hint: 16 };
+        let mut table = Table::format(&memory, &config).expect("enough memory");
+        table.set(&Key::new(&SECRET, b"stays"), b"value", None, Millis(1));
+        table.set(&Key::new(&SECRET, b"goes"), b"value", Some(Millis(9)), Millis(1));
+        let mut store = Store::new(SECRET);
+        store.push(Partition::Owned(table)).expect("room for one");
+
+        let of = |key, operation| Request { key, operation };
+        let (stays, goes) = (of(b"stays", Operation::Get), of(b"goes", Operation::Get));
+        let other = of(b"goes", Operation::Ttl);
+        let bytes = [run(&[stays]), run(&[stays, goes, stays]), run(&[other, stays]), run(&[goes])].concat();
+        let runs = request_runs(&bytes).expect("good runs");
+        let requests = runs.iter().flat_map(|run| run.batch.iter());
+        let mut lookahead = Lookahead::new(requests.map(|raw| Incoming { raw, claimed_hash: None, may_reset: false }));
+        lookahead.begin(&store, &mut Unprofiled);
+        let mut core = Core {
+            store: &mut store,
+            now: Millis(2),
+            columns: &mut ResponseColumns::new(),
+            counters: &mut Counters::default(),
+            profile: &mut Unprofiled,
+        };
+        let mut slot = vec![0; SLOT_HEADER_LEN + runs.responses_len_max()];
+        let len = core.answer_runs(runs, &mut lookahead, &mut slot).expect("room for all answers");
+        let answers = response_runs(&slot[SLOT_HEADER_LEN..len]).expect("good runs");
+        assert_eq!(answers.iter().map(|run| run.may_expire).collect::<Vec<_>>(), [false, true, false, true]);
     }
 }

@@ -215,7 +215,7 @@ mod tests {
             let mut into = [0; 16 * 1024];
             for (number, (len, byte)) in &self.values {
                 let outcome = self.table.get(&key(&name(*number)), NOW, &mut into);
-                assert_eq!(outcome, GetOutcome::Found { len: *len });
+                assert_eq!(outcome, GetOutcome::Found { len: *len, may_expire: false });
                 assert!(into[..*len].iter().all(|value| value == byte));
             }
         }

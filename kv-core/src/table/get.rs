@@ -15,6 +15,8 @@ pub enum GetOutcome {
     Found {
         /// Length of the value in bytes.
         len: usize,
+        /// Whether the item has a time to live, and so may go by itself.
+        may_expire: bool,
     },
     /// There is no such item.
     NotFound,
@@ -34,7 +36,8 @@ impl Table<'_> {
         {
             *into = bucket::cell(line, cell + 1).to_le_bytes();
             self.index.mark(Layout::bucket_at(key.aim()), cell);
-            return GetOutcome::Found { len: WORD_LEN };
+            // What expires lies in the log.
+            return GetOutcome::Found { len: WORD_LEN, may_expire: false };
         }
         self.get_any(key, now, into)
     }
@@ -56,7 +59,7 @@ impl Index<'_> {
     pub(super) fn load_value(&self, item: Item, into: &mut [u8]) -> GetOutcome {
         let len = item.shape.value_len();
         let (room, outcome) = match into.get_mut(..len) {
-            Some(room) => (room, GetOutcome::Found { len }),
+            Some(room) => (room, GetOutcome::Found { len, may_expire: item.shape.has_expiry }),
             None => (into, GetOutcome::TooSmall { len }),
         };
         if self.words.load_bytes_before(item.end(), len, room) { outcome } else { GetOutcome::NotFound }

@@ -80,7 +80,7 @@ impl<'m> TableReader<'m> {
             && let Some(into) = into.first_chunk_mut()
         {
             *into = value.to_le_bytes();
-            return ReadOutcome::Done(GetOutcome::Found { len: WORD_LEN });
+            return ReadOutcome::Done(GetOutcome::Found { len: WORD_LEN, may_expire: false });
         }
         self.get_any(key, now, into)
     }
@@ -197,7 +197,8 @@ mod tests {
         let mut into = [0; 8];
         reader.prefetch(&mut key(b"name"));
         reader.prefetch_other(&mut key(b"name"));
-        assert_eq!(reader.get(&key(b"name"), NOW, &mut into), ReadOutcome::Done(GetOutcome::Found { len: 5 }));
+        let found = GetOutcome::Found { len: 5, may_expire: true };
+        assert_eq!(reader.get(&key(b"name"), NOW, &mut into), ReadOutcome::Done(found));
         assert_eq!(&into[..5], b"value");
         assert_eq!(reader.get(&key(b"name"), NOW, &mut into[..2]), ReadOutcome::Done(GetOutcome::TooSmall { len: 5 }));
         assert_eq!(reader.ttl(&key(b"name"), NOW), ReadOutcome::Done(TtlOutcome::Expires(Millis(2000))));

@@ -25,7 +25,7 @@ pub(super) fn key(bytes: &[u8]) -> Key<'_> {
 fn value_of(table: &mut Table<'_>, name: &[u8], now: Millis) -> Option<Vec<u8>> {
     let mut into = [0; VALUE_LEN_MAX];
     match table.get(&key(name), now, &mut into) {
-        GetOutcome::Found { len } => Some(into[..len].to_vec()),
+        GetOutcome::Found { len, .. } => Some(into[..len].to_vec()),
         GetOutcome::NotFound => None,
         GetOutcome::TooSmall { len } => panic!("{len} bytes are above the limit"),
     }

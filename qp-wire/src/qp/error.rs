@@ -42,12 +42,17 @@ pub enum SlotError {
         /// How many there are, up to and including the run at which counting stopped.
         count: usize,
     },
-    /// A request run leaves too little space for its response (W-Q-6), or a response run names any (W-Q-7).
+    /// A request run leaves too little space for its response (W-Q-6).
     ResponseLenMax {
-        /// The least that it has to be; 0 in a response.
+        /// The least that it has to be.
         needed: usize,
         /// What it is.
         got: usize,
+    },
+    /// A response run has a flag without a meaning (W-Q-7).
+    RunFlags {
+        /// Its flags.
+        flags: u16,
     },
 }
 
@@ -63,6 +68,7 @@ impl fmt::Display for SlotError {
             Self::ResponseLenMax { needed, got } => {
                 write!(f, "a run with {got} bytes for its response where {needed} are right")
             }
+            Self::RunFlags { flags } => write!(f, "a run with flags {flags:#06x}, not all of which have a meaning"),
         }
     }
 }

@@ -7,10 +7,10 @@
 //!
 //! ```text
 //! 0       4     8          12       16
-//! +-------+-----+----------+--------+-----+-----+--   +----------+------------------+------+
-//! | crc32c| len | sequence | credit | run | run | ... | body_len | response_len_max | body |
-//! +-------+-----+----------+--------+-----+-----+--   +----------+------------------+------+
-//!                                                     0          2                  4
+//! +-------+-----+----------+--------+-----+-----+--   +----------+---------------------------+------+
+//! | crc32c| len | sequence | credit | run | run | ... | body_len | response_len_max or flags | body |
+//! +-------+-----+----------+--------+-----+-----+--   +----------+---------------------------+------+
+//!                                                     0          2                           4
 //! ```
 //!
 //! | offset | size | field | unit | rule |
@@ -24,7 +24,8 @@
 //! | offset in a run | size | field | unit | rule |
 //! |---|---|---|---|---|
 //! | 0 | 2 | body_len | bytes | of the body (W-Q-5) |
-//! | 2 | 2 | response_len_max | bytes | most that the response body may have; 0 in a response (W-Q-6, W-Q-7) |
+//! | 2 | 2 | response_len_max | bytes | of a request run: most that the response body may have (W-Q-6) |
+//! | 2 | 2 | flags | | of a response run: bit 0 says that something in it may expire (W-Q-7) |
 //! | 4 | body_len | body | | one [batch](crate::batch) |
 //!
 //! Numbers are little-endian. How many slots there are and how long they are is agreed when the two sides meet.
@@ -35,10 +36,10 @@ mod slot;
 
 pub use error::SlotError;
 pub use runs::{
-    RUN_HEADER_LEN, RequestRun, RequestRunIter, RequestRuns, ResponseRunIter, ResponseRuns, RunPromise, put_run_header,
-    request_runs, response_runs,
+    RUN_HEADER_LEN, RequestRun, RequestRunIter, RequestRuns, ResponseRun, ResponseRunIter, ResponseRuns, RunPromise,
+    put_response_run_header, put_run_header, request_runs, response_runs,
 };
 pub use slot::{OpenSlot, SLOT_HEADER_LEN, SLOT_LEN_MAX, SlotHeader, SlotStamp, open, seal};
 
 /// The version of this format. Both sides must have the same one; they compare it when they meet.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;

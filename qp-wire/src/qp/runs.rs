@@ -10,24 +10,37 @@ use crate::limits::REQUEST_COUNT_MAX;
 /// Length of a run's header, in bytes.
 pub const RUN_HEADER_LEN: usize = 4;
 
+/// The flag of a response run in which something may expire.
+const MAY_EXPIRE: u16 = 1;
+
 /// The header of a run.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RunHeader {
     body_len: U16,
-    response_len_max: U16,
+    /// `response_len_max` of a request run, flags of a response run.
+    second: U16,
 }
 const _: () = assert!(size_of::<RunHeader>() == RUN_HEADER_LEN);
 
-/// Writes a run's header to the first [`RUN_HEADER_LEN`] bytes of `into`; the body goes right behind it.
+/// Writes a request run's header to the first [`RUN_HEADER_LEN`] bytes of `into`; the body goes right behind it.
 ///
-/// `response_len_max` is at least [`response_len_min`] of the body's count for a request run, and 0 for a response run.
-/// `None` when `into` is too short or a length exceeds 16 bits.
+/// `response_len_max` is at least [`response_len_min`] of the body's count. `None` when `into` is too short or a length
+/// exceeds 16 bits.
 pub fn put_run_header(into: &mut [u8], body_len: usize, response_len_max: usize) -> Option<()> {
-    let header = RunHeader {
-        body_len: U16::new(u16::try_from(body_len).ok()?),
-        response_len_max: U16::new(u16::try_from(response_len_max).ok()?),
-    };
+    put_header(into, body_len, u16::try_from(response_len_max).ok()?)
+}
+
+/// Writes a response run's header to the first [`RUN_HEADER_LEN`] bytes of `into`; the body goes right behind it.
+///
+/// `may_expire` says whether a value in the body is that of an item with a time to live. `None` when `into` is too short
+/// or the length exceeds 16 bits.
+pub fn put_response_run_header(into: &mut [u8], body_len: usize, may_expire: bool) -> Option<()> {
+    put_header(into, body_len, if may_expire { MAY_EXPIRE } else { 0 })
+}
+
+fn put_header(into: &mut [u8], body_len: usize, second: u16) -> Option<()> {
+    let header = RunHeader { body_len: U16::new(u16::try_from(body_len).ok()?), second: U16::new(second) };
     header.write_to_prefix(into).ok()
 }
 
@@ -90,7 +103,7 @@ impl<'a> RequestRuns<'a> {
             let (response_len_max, body, behind) = split_run(rest).ok()?;
             let (count, _) = U16::read_from_prefix(body).ok()?;
             rest = behind;
-            Some(RunPromise { count: count.get().into(), response_len_max })
+            Some(RunPromise { count: count.get().into(), response_len_max: response_len_max.into() })
         })
     }
 
@@ -132,18 +145,27 @@ pub struct ResponseRuns<'a> {
     bytes: &'a [u8],
 }
 
+/// A client's answers.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseRun<'a> {
+    /// The responses.
+    pub batch: ResponseBatch<'a>,
+    /// Whether one of their values is that of an item with a time to live (W-Q-7).
+    pub may_expire: bool,
+}
+
 /// The response runs in `payload`, an open slot's [`runs`](super::OpenSlot::runs); all of them, or an error.
 ///
 /// Whether they answer what was asked (W-Q-8) is for whoever asked to see.
 ///
 /// # Errors
-/// [`SlotError::Run`], [`SlotError::Batch`], [`SlotError::Count`] and [`SlotError::ResponseLenMax`].
+/// [`SlotError::Run`], [`SlotError::Batch`], [`SlotError::Count`] and [`SlotError::RunFlags`].
 pub fn response_runs(payload: &[u8]) -> Result<ResponseRuns<'_>, SlotError> {
     let mut rest = payload;
     let mut count = 0;
     while !rest.is_empty() {
-        let (batch, behind) = split_response_run(rest)?;
-        count = add_count(count, batch.count())?;
+        let (run, behind) = split_response_run(rest)?;
+        count = add_count(count, run.batch.count())?;
         rest = behind;
     }
     Ok(ResponseRuns { bytes: payload })
@@ -155,14 +177,14 @@ impl<'a> ResponseRuns<'a> {
         self.bytes.is_empty()
     }
 
-    /// The batches, in the order of the request runs.
+    /// The runs, in the order of the request runs.
     pub const fn iter(&self) -> ResponseRunIter<'a> {
         ResponseRunIter { rest: self.bytes }
     }
 }
 
 impl<'a> IntoIterator for ResponseRuns<'a> {
-    type Item = ResponseBatch<'a>;
+    type Item = ResponseRun<'a>;
     type IntoIter = ResponseRunIter<'a>;
 
     fn into_iter(self) -> ResponseRunIter<'a> {
@@ -170,27 +192,27 @@ impl<'a> IntoIterator for ResponseRuns<'a> {
     }
 }
 
-/// The batches of a [`ResponseRuns`].
+/// The runs of a [`ResponseRuns`].
 #[derive(Clone, Debug)]
 pub struct ResponseRunIter<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Iterator for ResponseRunIter<'a> {
-    type Item = ResponseBatch<'a>;
+    type Item = ResponseRun<'a>;
 
-    fn next(&mut self) -> Option<ResponseBatch<'a>> {
+    fn next(&mut self) -> Option<ResponseRun<'a>> {
         // `response_runs` has been through all of them, so the only reason to stop is the end.
-        let (batch, rest) = split_response_run(self.rest).ok()?;
+        let (run, rest) = split_response_run(self.rest).ok()?;
         self.rest = rest;
-        Some(batch)
+        Some(run)
     }
 }
 
 /// The first request run and the bytes behind it (W-Q-5, W-Q-6).
 fn split_request_run(bytes: &[u8]) -> Result<(RequestRun<'_>, &[u8]), SlotError> {
-    let (response_len_max, body, rest) = split_run(bytes)?;
-    let batch = RequestBatch::decode(body)?;
+    let (second, body, rest) = split_run(bytes)?;
+    let (response_len_max, batch) = (usize::from(second), RequestBatch::decode(body)?);
     let needed = response_len_min(batch.count());
     if response_len_max < needed {
         return Err(SlotError::ResponseLenMax { needed, got: response_len_max });
@@ -199,23 +221,23 @@ fn split_request_run(bytes: &[u8]) -> Result<(RequestRun<'_>, &[u8]), SlotError>
 }
 
 /// The first response run and the bytes behind it (W-Q-5, W-Q-7).
-fn split_response_run(bytes: &[u8]) -> Result<(ResponseBatch<'_>, &[u8]), SlotError> {
-    let (response_len_max, body, rest) = split_run(bytes)?;
-    if response_len_max != 0 {
-        return Err(SlotError::ResponseLenMax { needed: 0, got: response_len_max });
+fn split_response_run(bytes: &[u8]) -> Result<(ResponseRun<'_>, &[u8]), SlotError> {
+    let (flags, body, rest) = split_run(bytes)?;
+    if flags & !MAY_EXPIRE != 0 {
+        return Err(SlotError::RunFlags { flags });
     }
-    Ok((ResponseBatch::decode(body)?, rest))
+    Ok((ResponseRun { batch: ResponseBatch::decode(body)?, may_expire: flags & MAY_EXPIRE != 0 }, rest))
 }
 
-/// The first run's `response_len_max` and body, and the bytes behind it.
-fn split_run(bytes: &[u8]) -> Result<(usize, &[u8], &[u8]), SlotError> {
+/// The second field of the first run's header, the run's body, and the bytes behind it.
+fn split_run(bytes: &[u8]) -> Result<(u16, &[u8], &[u8]), SlotError> {
     let got = bytes.len();
     let (header, behind) =
         RunHeader::read_from_prefix(bytes).map_err(|_| SlotError::Run { needed: RUN_HEADER_LEN, got })?;
     let body_len = usize::from(header.body_len.get());
     let needed = RUN_HEADER_LEN + body_len;
     let (body, rest) = behind.split_at_checked(body_len).ok_or(SlotError::Run { needed, got })?;
-    Ok((usize::from(header.response_len_max.get()), body, rest))
+    Ok((header.second.get(), body, rest))
 }
 
 const fn add_count(sum: usize, count: usize) -> Result<usize, SlotError> {

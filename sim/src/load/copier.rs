@@ -71,7 +71,7 @@ fn response_count(slot: &[u8]) -> u64 {
     let (Some(first), Some(second)) = (word(0), word(1)) else { return 0 };
     let len = SlotHeader::from_words([first, second]).len as usize;
     let runs = slot.get(SLOT_HEADER_LEN..len).and_then(|runs| response_runs(runs).ok());
-    runs.map_or(0, |runs| runs.into_iter().map(|batch| batch.count() as u64).sum())
+    runs.map_or(0, |runs| runs.into_iter().map(|run| run.batch.count() as u64).sum())
 }
 
 impl DmaEngine for Copier {

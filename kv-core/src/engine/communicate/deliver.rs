@@ -9,7 +9,7 @@ use arch::Tick;
 use heapless::{Deque, Vec};
 use qp_wire::batch::{ResponseBatch, ResponseColumns, ResponseIter, ResponseWriter};
 use qp_wire::native::{self, FrameHeader, FrameKind};
-use qp_wire::qp::response_runs;
+use qp_wire::qp::{ResponseRun, response_runs};
 use qp_wire::{DropReason, ResultCode, mica};
 
 use crate::counters::{Counter, Counters};
@@ -100,7 +100,7 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
     /// answered until then are answered.
     pub(super) fn deliver(&mut self, slot: &[u8], now: Tick) -> Option<()> {
         self.profile.enter(Stage::Respond);
-        for batch in response_runs(slot).ok()? {
+        for ResponseRun { batch, .. } in response_runs(slot).ok()? {
             match self.flight.frames.front()?.waits_for {
                 WaitsFor::Native { header, count, is_gathered: false } => self.deliver_run(batch, header, count)?,
                 _ => self.deliver_shared_run(batch)?,
