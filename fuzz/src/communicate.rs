@@ -11,7 +11,9 @@ use arch::{Tick, TickRate};
 use kv_core::counters::{Counter, Counters};
 use kv_core::design::QueuePairId;
 use kv_core::dma::CopyOutcome;
-use kv_core::engine::{Communicate, Engine as _, Fault, FlushLaw, FlushPolicy, IdentityBytes, Policy, QueuePairEnd};
+use kv_core::engine::{
+    Communicate, Engine as _, Fault, FlushLaw, FlushPolicy, HotKeys, HotSet, IdentityBytes, Policy, QueuePairEnd,
+};
 use kv_core::ring::{
     CopySpan, QueuePairGeometry, ResponseWay, RingGeometry, RingIdentity, request_ring, response_ring,
 };
@@ -40,7 +42,8 @@ const RESPONSE_SLOT_LEN: u32 = 10_176;
 /// Returns how many frames were answered.
 pub fn check_communicate_hostile(data: &[u8]) -> usize {
     let mut script = Script::new(data);
-    let mut check = Check::new(script.u8(), script.u8());
+    let mut hot_sets = [HotSet::EMPTY, HotSet::EMPTY];
+    let mut check = Check::new(script.u8(), script.u8(), &mut hot_sets);
     while !script.is_over() {
         check.step(&mut script);
     }
@@ -48,8 +51,8 @@ pub fn check_communicate_hostile(data: &[u8]) -> usize {
     check.answered_count
 }
 
-struct Check {
-    communicate: Box<Communicate<Wire, Engine, Memory>>,
+struct Check<'m> {
+    communicate: Box<Communicate<'m, Wire, Engine, Memory>>,
     wire: Wire,
     policy: Policy,
     host: Host,
@@ -62,8 +65,8 @@ struct Check {
     batches_before: u64,
 }
 
-impl Check {
-    fn new(shape: u8, flush: u8) -> Self {
+impl<'m> Check<'m> {
+    fn new(shape: u8, flush: u8, hot_sets: &'m mut [HotSet]) -> Self {
         let geometry = QueuePairGeometry {
             request: RingGeometry::new(1 << (shape & 3), REQUEST_SLOT_LEN).expect("valid sizes"),
             response: RingGeometry::new(1 << (shape >> 2 & 3), RESPONSE_SLOT_LEN).expect("valid sizes"),
@@ -77,6 +80,10 @@ impl Check {
         let rate = TickRate::from_hz(1_000_000).expect("a rate");
         let mut communicate = Box::new(Communicate::new(wire.clone(), policy.clone(), flush, rate));
         communicate.set_identity(IdentityBytes::from_slice(&identity()).expect("room for the longest identity"));
+        let has_cache = shape & 64 != 0;
+        if has_cache {
+            communicate.set_hot_keys(HotKeys::new(hot_sets));
+        }
         let host = Host::new(geometry, 1);
         communicate.attach(host.end());
         Self {
@@ -85,7 +92,7 @@ impl Check {
             policy,
             host,
             now: 0,
-            frame_room: if shape & 64 == 0 { 1472 } else { 9000 },
+            frame_room: if has_cache { 9000 } else { 1472 },
             answered_count: 0,
             may_reset: false,
             batches_before: 0,

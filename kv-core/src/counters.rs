@@ -49,6 +49,12 @@ counters! {
     Errors = "errors",
     /// MICA2 requests whose key hash was not their key's.
     HashMismatches = "hash_mismatches",
+    /// GETs that the DPU answered from its cache of hot keys; they are in `requests` there, and nowhere on the host.
+    HotHits = "hot_hits",
+    /// Values that the cache of hot keys took from the host's answers, anew or again.
+    HotFills = "hot_fills",
+    /// Values that the cache of hot keys gave up because their keys were written, or gone at the host.
+    HotRemovals = "hot_removals",
     /// Batches sent into the queue pair.
     BatchesSent = "batches_sent",
     /// Batches received from the queue pair.

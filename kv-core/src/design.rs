@@ -363,6 +363,11 @@ impl Plan {
         OwnerLabel((partition % u16::from(self.label_count().max(1))) as u8)
     }
 
+    /// Whether everything that can change a partition comes through one DPU core, which may answer reads by itself then.
+    pub fn has_one_way_in(&self) -> bool {
+        self.design.row().host == Cores::ProcessOne
+    }
+
     /// How a core may use a partition.
     pub fn access(&self, side: Side, core: CoreId, partition: u16) -> Access {
         let owner = self.owner(partition);

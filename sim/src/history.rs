@@ -110,13 +110,25 @@ const STATE_COUNT_MAX: usize = 1_000_000;
 /// # Errors
 /// The first key's [`HistoryError`].
 pub fn check(records: &[Record]) -> Result<(), HistoryError> {
+    check_each(records, false)
+}
+
+/// Checks every key of a history of a cache, which may forget any key at any time, but not remember it again.
+///
+/// # Errors
+/// The first key's [`HistoryError`].
+pub fn check_forgetful(records: &[Record]) -> Result<(), HistoryError> {
+    check_each(records, true)
+}
+
+fn check_each(records: &[Record], forgets: bool) -> Result<(), HistoryError> {
     let mut keys: BTreeMap<usize, Vec<Record>> = BTreeMap::new();
     for record in records {
         keys.entry(record.key).or_default().push(*record);
     }
     keys.into_values().try_for_each(|mut records| {
         records.sort_by_key(|record| record.called);
-        if Search::new(&records).run()? { Ok(()) } else { Err(HistoryError::NotLinearizable(records)) }
+        if Search::new(&records, forgets).run()? { Ok(()) } else { Err(HistoryError::NotLinearizable(records)) }
     })
 }
 
@@ -206,12 +218,14 @@ struct Search<'h> {
     ghosts: BTreeMap<ValueId, (usize, Ghosts)>,
     /// When each ghost of a DELETE was called, in order.
     deletes: Vec<Tick>,
+    /// Whether the key may go by itself.
+    forgets: bool,
 }
 
 impl<'h> Search<'h> {
     /// The search over the records of one key, sorted by their calls.
-    fn new(records: &'h [Record]) -> Self {
-        let mut search = Self { answered: Vec::new(), ghosts: BTreeMap::new(), deletes: Vec::new() };
+    fn new(records: &'h [Record], forgets: bool) -> Self {
+        let mut search = Self { answered: Vec::new(), ghosts: BTreeMap::new(), deletes: Vec::new(), forgets };
         for record in records {
             let is_answered = record.answered.is_some();
             let count = record.copies.saturating_sub(u32::from(is_answered));
@@ -313,6 +327,10 @@ impl<'h> Search<'h> {
             return true;
         }
         let Some(new) = value else {
+            if self.forgets {
+                state.value = None;
+                return true;
+            }
             let can = self.deletes.get(state.deletes_used).is_some_and(|called| *called <= bound);
             state.deletes_used += usize::from(can);
             state.value = None;

@@ -96,7 +96,7 @@ const STALL_NS: u64 = 1_000_000_000;
 /// No run lasts longer: what is so slow that it gets here is measured by what it answered.
 const RUN_NS_MAX: u64 = 400_000_000;
 
-type DpuCore = Communicate<LoadPort, Copier, SimWindow>;
+type DpuCore = Communicate<'static, LoadPort, Copier, SimWindow>;
 type HostCore<'m> = Process<'m, Copier, SimWindow>;
 
 /// One core of either side, and when it goes on.

@@ -19,7 +19,7 @@ pub enum Core<'m, P: ServerPort> {
     /// See [`Serve`].
     Serve(Box<Serve<'m, P>>),
     /// See [`Communicate`].
-    Communicate(Box<Communicate<P, SimDma, SimWindow>>),
+    Communicate(Box<Communicate<'m, P, SimDma, SimWindow>>),
     /// See [`Process`].
     Process(Box<Process<'m, SimDma, SimWindow>>),
 }

@@ -8,7 +8,7 @@
 //!    ones that a correct store could have shown.
 
 use kv_core::design::{Design, Plan, Topology};
-use kv_core::engine::{FlushLaw, FlushPolicy};
+use kv_core::engine::{FlushLaw, FlushPolicy, HotRules};
 use kv_core::framed::Framed;
 use kv_core::ring::{CopySpan, QueuePairGeometry, ResponseWay, RingGeometry};
 use kv_core::table::Mode;
@@ -95,6 +95,8 @@ impl Scenario {
                 mode: Mode::Store,
                 torn_ns: MS,
                 stall_ns: 20 * MS,
+                hot_set_count: 0,
+                hot_rules: HotRules::default(),
                 epochs_rise: true,
             },
             clients: vec![client(1), client(2)],
@@ -125,6 +127,24 @@ impl Scenario {
             key_len_max: KEY_LEN_MAX,
             value_len_max: *pick(&mut random, &[8, 64, frames.value_len_max / 4, frames.value_len_max]),
         }
+    }
+
+    /// The scenario of a seed in `lat` with a cache of hot keys: few keys, most of which fit it, and often one request to
+    /// a frame.
+    pub fn draw_hot(seed: u64) -> Self {
+        let mut scenario = Self::draw(seed);
+        let mut random = Random::from_seed(seed).fork("hot keys", 0);
+        let topology = *scenario.server.plan.topology();
+        scenario.server.plan = Plan::new(Design::Lat, topology).expect("as many host cores as DPU cores");
+        scenario.server.hot_set_count = random.within(1..=3) as usize;
+        if random.below(2) == 0 {
+            scenario.clients.iter_mut().for_each(|client| client.batch_count_max = 1);
+        }
+        scenario.mix = Mix { get: 70, test: 5, set: 12, add: 4, delete: 5, compare_and_set: 4 };
+        scenario.key_count = *pick(&mut random, &[4, 6, 12]);
+        scenario.counter_count = random.below(3) as usize;
+        (scenario.key_len_max, scenario.value_len_max) = (*pick(&mut random, &[8, 32, KEY_LEN_MAX]), 32);
+        scenario
     }
 
     /// The calm scenarios of a design: both protocols, on each kind of network, with either way for responses where
@@ -249,6 +269,8 @@ fn draw_server(random: &mut Random, frames: &FrameSizes) -> ServerConfig {
         mode: Mode::Store,
         torn_ns: random.within(MS..=5 * MS),
         stall_ns: random.within(2 * MS..=10 * MS),
+        hot_set_count: 0,
+        hot_rules: HotRules::default(),
         epochs_rise: true,
     }
 }

@@ -12,7 +12,9 @@ use arch::Tick;
 use kv_core::counters::Counters;
 use kv_core::design::{Access, CoreId, Plan, QueuePairId, Role, Side};
 use kv_core::dma::Window;
-use kv_core::engine::{Communicate, Fault, FlushPolicy, Policy, Prefix, Process, QueuePairEnd, Serve};
+use kv_core::engine::{
+    Communicate, Fault, FlushPolicy, HotKeys, HotRules, HotSet, Policy, Prefix, Process, QueuePairEnd, Serve,
+};
 use kv_core::hash::Secret;
 use kv_core::partition::{Partition, Store};
 use kv_core::ring::{self, QueuePairGeometry, ResponseWay};
@@ -55,6 +57,10 @@ pub struct ServerConfig {
     pub torn_ns: u64,
     /// How long batches may stay unanswered, in nanoseconds.
     pub stall_ns: u64,
+    /// The cache of hot keys in each DPU core, in sets; 0 for none. In `lat` only.
+    pub hot_set_count: usize,
+    /// Which of its rules the cache keeps. A test that plants a mistake leaves one out.
+    pub hot_rules: HotRules,
     /// Whether each epoch's number is above the one before, as the control channel has it. A test that plants a mistake
     /// says no.
     pub epochs_rise: bool,
@@ -129,6 +135,8 @@ pub struct Server<'m, P: ServerPort> {
     engine_count: u64,
     is_up: [bool; 2],
     given_up: Vec<GivenUp>,
+    /// When which queue pair began an epoch at the DPU.
+    begun: Vec<(Tick, QueuePairId)>,
     ports: PhantomData<P>,
 }
 
@@ -165,6 +173,7 @@ impl<'m, P: ServerPort> Server<'m, P> {
             engine_count: 0,
             is_up: [false; 2],
             given_up: Vec::new(),
+            begun: Vec::new(),
             ports: PhantomData,
             network: network.clone(),
             physics,
@@ -193,6 +202,11 @@ impl<'m, P: ServerPort> Server<'m, P> {
         &self.given_up
     }
 
+    /// When a queue pair's first epoch after `at` began at the DPU.
+    pub fn epoch_after(&self, at: Tick, id: QueuePairId) -> Option<Tick> {
+        self.begun.iter().find(|(begun, of)| *begun >= at && *of == id).map(|(begun, _)| *begun)
+    }
+
     /// Whether a side's process lives.
     pub fn is_up(&self, side: Side) -> bool {
         self.is_up[side as usize]
@@ -217,7 +231,9 @@ impl<'m, P: ServerPort> Server<'m, P> {
                 }
                 Role::Communicate(_) => {
                     let port = self.open_port(side, core);
-                    Core::Communicate(Box::new(Communicate::new(port, policy(), self.config.flush, Clock::rate())))
+                    let mut engine = Communicate::new(port, policy(), self.config.flush, Clock::rate());
+                    engine.set_hot_keys(self.hot_keys());
+                    Core::Communicate(Box::new(engine))
                 }
                 Role::Process { .. } => {
                     let store = self.store(side, core, &mut tables);
@@ -347,6 +363,13 @@ impl<'m, P: ServerPort> Server<'m, P> {
         store
     }
 
+    /// A cache for a core that starts. Its memory is some hundred bytes, and is never given back.
+    fn hot_keys(&self) -> HotKeys<'m> {
+        let count = self.config.hot_set_count;
+        assert!(count == 0 || self.config.plan.has_one_way_in(), "writes take other ways, too");
+        HotKeys::with_rules(vec![HotSet::EMPTY; count].leak(), self.config.hot_rules)
+    }
+
     fn open_port(&self, side: Side, core: CoreId) -> P {
         P::open(
             &self.physics,
@@ -398,7 +421,10 @@ impl<'m, P: ServerPort> Server<'m, P> {
             stall_ticks: self.config.stall_ns,
         };
         match world.actor_mut(self.actor_of(id, side)) {
-            Node::Core(Core::Communicate(communicate)) => communicate.attach(end),
+            Node::Core(Core::Communicate(communicate)) => {
+                communicate.attach(end);
+                self.begun.push((self.physics.now(), id));
+            }
             Node::Core(Core::Process(process)) => process.attach(end).expect("a plan has no more queue pairs"),
             node => panic!("{side:?} has no end of {id:?} but {node:?}"),
         }

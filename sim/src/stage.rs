@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use arch::Tick;
 use kv_core::counters::Counter;
-use kv_core::design::Side;
+use kv_core::design::{QueuePairId, Side};
 use kv_core::engine::Fault;
 use kv_core::table::Mode;
 
 use crate::client::{Anomaly, Client, ClientConfig};
 use crate::fault::FaultClass;
-use crate::history::{Action, Outcome, Record, check, check_counter};
+use crate::history::{Action, Outcome, Record, check, check_counter, check_forgetful};
 use crate::link::{Network, Traffic};
 use crate::medium::ServerPort;
 use crate::node::Node;
@@ -181,7 +181,7 @@ impl<'m, P: ServerPort> Stage<'m, P> {
         }
     }
 
-    /// Remembers that the keys of a side are gone.
+    /// Remembers that the keys of a side are gone. Where the DPU has kept some, that shows when the next epoch begins.
     fn wipe(&mut self, side: Side, now: Tick) {
         let plan = self.scenario.server.plan;
         for key in 0..self.keys.count() {
@@ -271,18 +271,31 @@ impl<'m, P: ServerPort> Stage<'m, P> {
         {
             return Err(Failure::Anomaly(anomaly.clone()));
         }
-        if self.scenario.server.mode == Mode::Cache {
-            // A cache may forget anything at any time; that values are right was seen above.
-            return Ok(());
-        }
-        let records = clients().flat_map(Client::records).chain(&self.wipes).copied();
+        let wipes = self.wipes.iter().map(|wipe| self.shown(*wipe));
+        let records = clients().flat_map(Client::records).copied().chain(wipes);
         let (counters, others): (Vec<_>, Vec<_>) = records.partition(|record| self.keys.is_counter(record.key));
+        if self.scenario.server.mode == Mode::Cache {
+            // Of a counter that may be forgotten nothing is known.
+            return check_forgetful(&others).map_err(Failure::History);
+        }
         check(&others).map_err(Failure::History)?;
         for key in 0..self.scenario.counter_count {
             let of_key: Vec<_> = counters.iter().filter(|record| record.key == key).copied().collect();
             check_counter(&of_key).map_err(Failure::History)?;
         }
         Ok(())
+    }
+
+    /// The record of a wipe, with when it is over for those who read: a cache of hot keys has the old values until an
+    /// epoch begins, and nobody can have read new ones before.
+    fn shown(&self, mut wipe: Record) -> Record {
+        let plan = self.scenario.server.plan;
+        if self.scenario.server.hot_set_count > 0 {
+            let (_, core) = plan.owner(self.keys.hash(wipe.key).partition(plan.topology().partitions).0);
+            let begun = self.server.epoch_after(wipe.called, QueuePairId(core.0));
+            wipe.answered = Some((begun.unwrap_or(Tick(u64::MAX)), Outcome::Done));
+        }
+        wipe
     }
 
     /// What the run came to.

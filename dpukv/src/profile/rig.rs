@@ -134,7 +134,7 @@ impl<L: Turned> Profiled<L> for ServeRig<'_, L> {
 /// Both sides of `lat`, of which one is measured.
 struct Pair<'m, D, H> {
     cable: Cable,
-    communicate: Box<Communicate<Framed<Cable>, Copies, SharedWords, D>>,
+    communicate: Box<Communicate<'m, Framed<Cable>, Copies, SharedWords, D>>,
     process: Box<Process<'m, Copies, SharedWords, H>>,
     to_host: Copies,
     to_dpu: Copies,

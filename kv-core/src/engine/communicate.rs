@@ -3,6 +3,7 @@
 mod batcher;
 mod deliver;
 mod flush;
+mod hot;
 
 use arch::{Tick, TickRate};
 use qp_wire::DropReason;
@@ -12,6 +13,8 @@ use self::batcher::{Batcher, Batching, NoRoom};
 use self::deliver::{Delivery, Flight, Heads, WaitsFor};
 use self::flush::{Flush, Progress};
 pub use self::flush::{FlushLaw, FlushPolicy};
+use self::hot::{Hits, Seen, Watch};
+pub use self::hot::{HotKeys, HotRule, HotRules, HotSet};
 use super::inbound::{IdentityBytes, Screened, answer_here, screen};
 use super::link::{Fault, Link, QueuePairEnd};
 use super::outbound::{hand_over, transmit};
@@ -26,7 +29,7 @@ use crate::ring::{ResponseWay, SLOT_LEN_MAX};
 
 /// The communication engine: it batches what arrives at its port into its queue pair, and sends what comes back.
 #[derive(Debug)]
-pub struct Communicate<P: PacketPort, D: DmaEngine, W, L = Unprofiled> {
+pub struct Communicate<'m, P: PacketPort, D: DmaEngine, W, L = Unprofiled> {
     port: P,
     policy: Policy,
     flush: Flush,
@@ -35,6 +38,7 @@ pub struct Communicate<P: PacketPort, D: DmaEngine, W, L = Unprofiled> {
     received: Burst<P::Frame>,
     answered: Burst<P::Frame>,
     link: Option<Link<D, W>>,
+    hot: HotKeys<'m>,
     batcher: Batcher<D::Buf>,
     flight: Flight<P::Frame>,
     private: Private,
@@ -61,14 +65,14 @@ impl core::fmt::Debug for Private {
     }
 }
 
-impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<P, D, W> {
+impl<P: PacketPort, D: DmaEngine, W: Window> Communicate<'_, P, D, W> {
     /// A core that communicates at `port`. Until a queue pair is [attached](Self::attach), requests are dropped.
     pub fn new(port: P, policy: Policy, flush: FlushPolicy, rate: TickRate) -> Self {
         Self::with_profile(port, policy, flush, rate, Unprofiled)
     }
 }
 
-impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L> {
+impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, D, W, L> {
     /// The same core, with somebody who is told of its stages.
     pub fn with_profile(port: P, policy: Policy, flush: FlushPolicy, rate: TickRate, profile: L) -> Self {
         Self {
@@ -80,6 +84,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
             received: Burst::new(),
             answered: Burst::new(),
             link: None,
+            hot: HotKeys::default(),
             batcher: Batcher::new(),
             flight: Flight::new(),
             private: Private([0; SLOT_LEN_MAX as usize]),
@@ -105,6 +110,11 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
         self.identity = identity;
     }
 
+    /// Answers GETs of hot keys from this cache. Only where all requests for a partition come through this core.
+    pub fn set_hot_keys(&mut self, hot: HotKeys<'m>) {
+        self.hot = hot;
+    }
+
     /// The port, so that a shell can wait for it.
     pub fn port(&self) -> &P {
         &self.port
@@ -123,6 +133,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
         let given_up = self.flight.clear();
         self.counters.drops.add(DropReason::Epoch, given_up);
         self.batcher.clear();
+        self.hot.end_epoch();
         if let Some(mut link) = self.link.take() {
             link.count(&mut self.counters);
             self.counters.add(Counter::QueuePairResets, 1);
@@ -163,7 +174,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
                 let _ = link.complete(now, delivery.counters);
                 while let Some(slot) = link.receive(&mut self.private.0, now, delivery.counters) {
                     slots += 1;
-                    if delivery.deliver(slot.runs, now).is_none() {
+                    if delivery.deliver(slot.runs, &mut self.hot, now).is_none() {
                         link.give_up(Fault::Malformed);
                         break;
                     }
@@ -174,7 +185,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
                 let slot = pulled.as_ref().and_then(|buf| link.open_pulled(buf.as_ref(), now, delivery.counters));
                 if let Some(slot) = slot {
                     slots += 1;
-                    if delivery.deliver(slot.runs, now).is_none() {
+                    if delivery.deliver(slot.runs, &mut self.hot, now).is_none() {
                         link.give_up(Fault::Malformed);
                     }
                 }
@@ -222,11 +233,17 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
         let reply_room = frame.reply_buf().len();
         let here = match screen(&frame, reply_room, &self.policy) {
             Ok(screened) => {
-                match self.batch(&frame, &screened, now) {
-                    Ok(waits_for) => {
-                        let reply_len_max = screened.reply_len_max;
-                        self.await_answer(frame, waits_for, reply_len_max, now);
+                let reply_len_max = screened.reply_len_max;
+                let watch = match self.see(&frame, &screened) {
+                    Seen::Here(hits) => {
+                        let waits_for = WaitsFor::gathered(&screened.inbound);
+                        self.answer_from_cache(frame, waits_for, reply_len_max, &hits);
+                        return Ok(());
                     }
+                    Seen::Asked(watch) => watch,
+                };
+                match self.batch(&frame, &screened, now) {
+                    Ok(waits_for) => self.await_answer(frame, waits_for, reply_len_max, watch, now),
                     Err(Unbatched::Later) => return Err(frame),
                     Err(Unbatched::Dropped(reason)) => self.counters.drops.count(reason),
                 }
@@ -240,6 +257,33 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
             Err(reason) => self.counters.drops.count(reason),
         }
         Ok(())
+    }
+
+    /// Shows a frame to the cache of hot keys. Without a working queue pair nothing is answered from there.
+    fn see(&mut self, frame: &P::Frame, screened: &Screened<'_>) -> Seen {
+        if self.hot.is_off() || self.working_link().is_none() {
+            return Seen::Asked(Watch::default());
+        }
+        self.profile.enter(Stage::Process);
+        let may_reset = self.policy.may_reset(frame.source().ip());
+        self.hot.see(&screened.inbound, may_reset, &mut self.counters)
+    }
+
+    /// Answers a frame all of which is in the cache of hot keys.
+    fn answer_from_cache(&mut self, frame: P::Frame, waits_for: WaitsFor, reply_len_max: usize, hits: &Hits) {
+        self.profile.enter(Stage::Respond);
+        self.counters.add(Counter::HotHits, hits.len() as u64);
+        let mut delivery = Delivery {
+            flight: &mut self.flight,
+            answered: &mut self.answered,
+            port: &mut self.port,
+            counters: &mut self.counters,
+            columns: &mut self.columns,
+            heads: &mut self.heads,
+            profile: &mut self.profile,
+        };
+        // An answer that cannot be written is counted as dropped.
+        let _ = delivery.answer(frame, waits_for, reply_len_max, &mut self.hot.answers(hits));
     }
 
     /// Adds a frame's requests to a batch, and says what the frame waits for then.
@@ -265,8 +309,8 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
     }
 
     /// Keeps a frame until its answer comes, and sends the batch that it is in when that is long enough.
-    fn await_answer(&mut self, frame: P::Frame, waits_for: WaitsFor, reply_len_max: usize, now: Tick) {
-        self.flight.push(frame, waits_for, reply_len_max, now);
+    fn await_answer(&mut self, frame: P::Frame, waits_for: WaitsFor, reply_len_max: usize, watch: Watch, now: Tick) {
+        self.flight.push(frame, waits_for, reply_len_max, watch, now);
         if self.flush.is_full(self.batcher.len())
             && let Some(link) = &mut self.link
         {
@@ -286,7 +330,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<P, D, W, L>
     }
 }
 
-impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Engine for Communicate<P, D, W, L> {
+impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Engine for Communicate<'_, P, D, W, L> {
     fn turn(&mut self, now: Tick) -> Turn {
         self.profile.enter(Stage::Others);
         self.port.begin_turn(now);

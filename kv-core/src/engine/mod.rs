@@ -21,7 +21,7 @@ mod process;
 mod serve;
 mod stage;
 
-pub use communicate::{Communicate, FlushLaw, FlushPolicy};
+pub use communicate::{Communicate, FlushLaw, FlushPolicy, HotKeys, HotRule, HotRules, HotSet};
 pub use inbound::IdentityBytes;
 pub use link::{Fault, QueuePairEnd};
 pub use policy::{Policy, Prefix, Prefixes};

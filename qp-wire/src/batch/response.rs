@@ -75,6 +75,17 @@ impl<'a> ResponseBatch<'a> {
         self.bytes
     }
 
+    /// Whether one of the responses has this result.
+    pub fn has(&self, result: ResultCode) -> bool {
+        match self.items.results {
+            Results::Same((same, _)) => same == result,
+            // Compiles to vector instructions, which a loop that stops at the first one does not.
+            Results::Each(results) => {
+                results.iter().fold(false, |has, &byte| has | (byte & !VALUE_FLAG == result.to_wire()))
+            }
+        }
+    }
+
     /// The responses, in the order of the requests (W-B-7).
     pub const fn iter(&self) -> ResponseIter<'a> {
         ResponseIter { items: self.items }

@@ -40,13 +40,13 @@ impl<'m, P: PacketPort> Member for ServeCore<'m, P> {
 }
 
 /// A core that communicates.
-pub(super) struct CommunicateCore<P: PacketPort, D: Transport> {
-    pub(super) engine: Communicate<P, D, SharedWindow>,
+pub(super) struct CommunicateCore<'m, P: PacketPort, D: Transport> {
+    pub(super) engine: Communicate<'m, P, D, SharedWindow>,
     pub(super) opener: Opener,
 }
 
-impl<P: PacketPort, D: Transport> Member for CommunicateCore<P, D> {
-    type Engine = Communicate<P, D, SharedWindow>;
+impl<'m, P: PacketPort, D: Transport> Member for CommunicateCore<'m, P, D> {
+    type Engine = Communicate<'m, P, D, SharedWindow>;
 
     fn engine(&mut self) -> &mut Self::Engine {
         &mut self.engine

@@ -93,7 +93,7 @@ impl PacketPort for TestPort {
     }
 }
 
-type Dpu = Communicate<TestPort, DocaEngine, SharedWindow>;
+type Dpu = Communicate<'static, TestPort, DocaEngine, SharedWindow>;
 
 /// What a run has seen.
 #[derive(Clone, Copy, Debug, Default)]

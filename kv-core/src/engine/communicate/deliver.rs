@@ -7,13 +7,14 @@ use core::slice;
 
 use arch::Tick;
 use heapless::{Deque, Vec};
-use qp_wire::batch::{ResponseBatch, ResponseColumns, ResponseIter, ResponseWriter};
+use qp_wire::batch::{Response, ResponseColumns, ResponseWriter};
 use qp_wire::native::{self, FrameHeader, FrameKind};
 use qp_wire::qp::{ResponseRun, response_runs};
 use qp_wire::{DropReason, ResultCode, mica};
 
+use super::hot::{HotKeys, Watch};
 use crate::counters::{Counter, Counters};
-use crate::engine::inbound::{mica_result, write_reply};
+use crate::engine::inbound::{Inbound, mica_result, write_reply};
 use crate::engine::outbound::hand_over;
 use crate::engine::stage::{Profile, Stage};
 use crate::port::{Burst, Frame, PacketPort};
@@ -33,12 +34,25 @@ pub(super) enum WaitsFor {
     Mica { count: usize },
 }
 
+impl WaitsFor {
+    /// The responses to a frame's requests, not in a run of their own.
+    pub(super) fn gathered(inbound: &Inbound<'_>) -> Self {
+        match inbound {
+            Inbound::Native { header, batch } => {
+                Self::Native { header: *header, count: batch.count(), is_gathered: true }
+            }
+            Inbound::Mica(frame) => Self::Mica { count: frame.count() },
+        }
+    }
+}
+
 /// A frame that waits, for what, and the longest answer that its source may get.
 #[derive(Debug)]
 struct Waiting<F> {
     frame: F,
     waits_for: WaitsFor,
     reply_len_max: usize,
+    watch: Watch,
 }
 
 /// The frames that wait for answers, first sent first.
@@ -63,11 +77,11 @@ impl<F> Flight<F> {
     }
 
     /// Adds a frame behind the others; the caller has seen that there is room.
-    pub(super) fn push(&mut self, frame: F, waits_for: WaitsFor, reply_len_max: usize, now: Tick) {
+    pub(super) fn push(&mut self, frame: F, waits_for: WaitsFor, reply_len_max: usize, watch: Watch, now: Tick) {
         if self.frames.is_empty() {
             self.since = now;
         }
-        let pushed = self.frames.push_back(Waiting { frame, waits_for, reply_len_max });
+        let pushed = self.frames.push_back(Waiting { frame, waits_for, reply_len_max, watch });
         debug_assert!(pushed.is_ok(), "room was there");
     }
 
@@ -95,15 +109,16 @@ pub(super) struct Delivery<'e, P: PacketPort, L> {
     pub(super) profile: &'e mut L,
 }
 
+#[expect(single_use_lifetimes, reason = "what is elided in `impl Trait` needs a name as yet")]
 impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
     /// Answers the frames that a response slot is for. `None` when the answers are not those to what was asked; frames
     /// answered until then are answered.
-    pub(super) fn deliver(&mut self, slot: &[u8], now: Tick) -> Option<()> {
+    pub(super) fn deliver(&mut self, slot: &[u8], hot: &mut HotKeys<'_>, now: Tick) -> Option<()> {
         self.profile.enter(Stage::Respond);
-        for ResponseRun { batch, .. } in response_runs(slot).ok()? {
+        for run in response_runs(slot).ok()? {
             match self.flight.frames.front()?.waits_for {
-                WaitsFor::Native { header, count, is_gathered: false } => self.deliver_run(batch, header, count)?,
-                _ => self.deliver_shared_run(batch)?,
+                WaitsFor::Native { header, count, is_gathered: false } => self.deliver_run(&run, header, count, hot)?,
+                _ => self.deliver_shared_run(&run, hot)?,
             }
         }
         self.flight.since = now;
@@ -111,11 +126,19 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
         Some(())
     }
 
-    fn deliver_run(&mut self, batch: ResponseBatch<'_>, header: FrameHeader, count: usize) -> Option<()> {
+    fn deliver_run(
+        &mut self,
+        run: &ResponseRun<'_>,
+        header: FrameHeader,
+        count: usize,
+        hot: &mut HotKeys<'_>,
+    ) -> Option<()> {
+        let batch = &run.batch;
         if batch.count() != count {
             return None;
         }
-        let Waiting { mut frame, reply_len_max, .. } = self.flight.frames.pop_front()?;
+        let Waiting { mut frame, reply_len_max, watch, .. } = self.flight.frames.pop_front()?;
+        hot.learn(frame.payload(), watch, hot.news(run), batch.iter(), self.counters);
         self.counters.add(Counter::Requests, count as u64);
         // The host was told how long the answer may be, and is not believed.
         let reply = frame.reply_buf().get_mut(..reply_len_max).unwrap_or_default();
@@ -123,9 +146,10 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
         self.finish(frame, len)
     }
 
-    fn deliver_shared_run(&mut self, batch: ResponseBatch<'_>) -> Option<()> {
-        let mut left = batch.count();
-        let mut responses = batch.iter();
+    fn deliver_shared_run(&mut self, run: &ResponseRun<'_>, hot: &mut HotKeys<'_>) -> Option<()> {
+        let news = hot.news(run);
+        let mut left = run.batch.count();
+        let mut responses = run.batch.iter();
         while left > 0 {
             let waits_for = self.flight.frames.front()?.waits_for;
             let count = match waits_for {
@@ -133,18 +157,33 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
                 WaitsFor::Native { is_gathered: false, .. } => return None,
             };
             left = left.checked_sub(count)?;
-            let Waiting { mut frame, reply_len_max, .. } = self.flight.frames.pop_front()?;
-            self.counters.add(Counter::Requests, count as u64);
-            let len = match waits_for {
-                WaitsFor::Mica { .. } => self.answer_mica(&mut frame, count, reply_len_max, &mut responses),
-                WaitsFor::Native { header, .. } => {
-                    let reply = frame.reply_buf().get_mut(..reply_len_max).unwrap_or_default();
-                    self.answer_native(reply, header, count, &mut responses)
-                }
-            };
-            self.finish(frame, len)?;
+            let Waiting { frame, reply_len_max, watch, .. } = self.flight.frames.pop_front()?;
+            hot.learn(frame.payload(), watch, news, responses.clone(), self.counters);
+            self.answer(frame, waits_for, reply_len_max, &mut responses)?;
         }
         Some(())
+    }
+
+    /// Answers a frame with the next responses. `None` when they make no answer.
+    pub(super) fn answer<'r>(
+        &mut self,
+        mut frame: P::Frame,
+        waits_for: WaitsFor,
+        reply_len_max: usize,
+        responses: &mut impl Iterator<Item = Response<'r>>,
+    ) -> Option<()> {
+        let len = match waits_for {
+            WaitsFor::Mica { count } => {
+                self.counters.add(Counter::Requests, count as u64);
+                self.answer_mica(&mut frame, count, reply_len_max, responses)
+            }
+            WaitsFor::Native { header, count, .. } => {
+                self.counters.add(Counter::Requests, count as u64);
+                let reply = frame.reply_buf().get_mut(..reply_len_max).unwrap_or_default();
+                self.answer_native(reply, header, count, responses)
+            }
+        };
+        self.finish(frame, len)
     }
 
     /// Hands an answered frame over. Without an answer the host has broken its word, and the frame goes the way of all
@@ -159,12 +198,12 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
         Some(())
     }
 
-    fn answer_native(
+    fn answer_native<'r>(
         &mut self,
         reply: &mut [u8],
         header: FrameHeader,
         count: usize,
-        responses: &mut ResponseIter<'_>,
+        responses: &mut impl Iterator<Item = Response<'r>>,
     ) -> Option<usize> {
         native::encode_header(reply, FrameKind::BatchResponse, 0, header)?;
         let mut writer = ResponseWriter::new(reply.get_mut(native::HEADER_LEN..)?, self.columns, count)?;
@@ -187,12 +226,12 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
         Some(native::HEADER_LEN + writer.finish())
     }
 
-    fn answer_mica(
+    fn answer_mica<'r>(
         &mut self,
         frame: &mut P::Frame,
         count: usize,
         reply_len_max: usize,
-        responses: &mut ResponseIter<'_>,
+        responses: &mut impl Iterator<Item = Response<'r>>,
     ) -> Option<usize> {
         // The response takes the request's place, so what it must repeat is put aside first.
         let lone;
