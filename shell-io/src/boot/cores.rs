@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 
 use kv_core::design::{CoreId, Role, Side};
-use kv_core::engine::{Communicate, FlushPolicy, Policy, Process, Serve};
+use kv_core::engine::{Communicate, FlushPolicy, HotKeys, HotSet, Policy, Process, Serve};
 use kv_core::framed::Framed;
 use kv_core::partition::Store;
 use kv_core::port::{PacketPort, RawPort};
@@ -44,6 +44,8 @@ pub(super) struct Shared<'a> {
     pub(super) address: Ipv4Addr,
     pub(super) policy: Policy,
     pub(super) flush: FlushPolicy,
+    /// The cache of hot keys in each core that communicates.
+    pub(super) hot_set_count: usize,
     pub(super) buffers: usize,
     pub(super) busy_poll_us: u16,
     pub(super) geometry: QueuePairGeometry,
@@ -163,13 +165,17 @@ impl Core<'_, '_> {
             (Role::Communicate(_), Some(region)) => {
                 let opener = opener(shared, self.places, region);
                 let flush = shared.flush;
+                let mut hot_sets = vec![HotSet::EMPTY; shared.hot_set_count];
+                let hot = HotKeys::new(&mut hot_sets);
                 match shared.dma {
                     DmaKind::SharedMemory => {
-                        let engine = Communicate::<_, SharedMemoryEngine, _>::new(port, policy, flush, rate);
+                        let mut engine = Communicate::<_, SharedMemoryEngine, _>::new(port, policy, flush, rate);
+                        engine.set_hot_keys(hot);
                         start.run(&mut *Box::new(CommunicateCore { engine, opener }), sleeper, Some(local));
                     }
                     DmaKind::Doca => {
-                        let engine = Communicate::<_, DocaEngine, _>::new(port, policy, flush, rate);
+                        let mut engine = Communicate::<_, DocaEngine, _>::new(port, policy, flush, rate);
+                        engine.set_hot_keys(hot);
                         start.run(&mut *Box::new(CommunicateCore { engine, opener }), sleeper, Some(local));
                     }
                 }

@@ -130,6 +130,7 @@ pub fn run<C: Boot>(config: &Config<C>, stop: &Arc<AtomicBool>, on_ready: impl F
         address: config.network.address,
         policy: policy(&config.network),
         flush: config.queue_pair.flush_policy(clock.rate()),
+        hot_set_count: config.hot_keys.set_count(),
         buffers: config.network.buffers.get() as usize,
         busy_poll_us: config.port.busy_poll_us.get(),
         geometry,

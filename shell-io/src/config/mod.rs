@@ -11,6 +11,7 @@ mod directory;
 mod dma;
 mod error;
 mod file;
+mod hot_keys;
 mod idle;
 mod pin;
 mod prefix;
@@ -29,6 +30,7 @@ pub use control::{ConnectSection, ControlSection, ListenSection};
 pub use directory::{DirectoryKind, DirectorySection};
 pub use dma::{CompletionSetting, DmaKind, DmaSection};
 pub use error::{ConfigError, Finding};
+pub use hot_keys::HotKeysSection;
 pub use idle::{IdleSection, Power};
 pub use pin::Pin;
 pub use prefix::{Prefix, PrefixError};
@@ -53,6 +55,8 @@ pub struct Config<C> {
     pub dma: DmaSection,
     /// The items.
     pub table: TableSection,
+    /// What the DPU answers by itself.
+    pub hot_keys: HotKeysSection,
     /// Where the server is registered.
     pub directory: DirectorySection,
     /// How the sides find each other.
@@ -108,6 +112,8 @@ impl<C: ControlSection> Config<C> {
         self.dma.check()?;
         self.directory.check(&self.network)?;
         self.control.check()?;
-        self.plan.plan()
+        let plan = self.plan.plan()?;
+        self.hot_keys.check(&plan)?;
+        Ok(plan)
     }
 }

@@ -87,6 +87,34 @@ const MISTAKES: &[Mistake] = &[
     ("[table]\nmode = 'lossy'", "table.mode", "`store` or `cache`"),
     ("[table]\nitem_len_hint = 1", "table.item_len_hint", "an integer from 2 to 8972"),
     ("[table]\nhuge_pages = 'yes'", "table.huge_pages", "a boolean"),
+    ("[hot_keys]\nmemory_per_core = 1", "hot_keys.memory_per_core", "a size such as \"256MiB\""),
+    ("[hot_keys]\nmemory_per_core = '319B'", "hot_keys.memory_per_core", "0B (off), or 320B (four values) to 1GiB"),
+    ("[hot_keys]\nmemory_per_core = '2GiB'", "hot_keys.memory_per_core", "0B (off), or 320B (four values) to 1GiB"),
+    (
+        "[plan]\ndesign = 'sav'\n[hot_keys]\nmemory_per_core = '1MiB'",
+        "hot_keys.memory_per_core",
+        "0B, since plan.design is \"sav\"",
+    ),
+    (
+        "[plan]\ndesign = 'dual'\n[hot_keys]\nmemory_per_core = '1MiB'",
+        "hot_keys.memory_per_core",
+        "0B, since plan.design is \"dual\"",
+    ),
+    (
+        "[plan]\ndesign = 'shrd'\n[hot_keys]\nmemory_per_core = '1MiB'",
+        "hot_keys.memory_per_core",
+        "0B, since plan.design is \"shrd\"",
+    ),
+    (
+        "[plan]\ndesign = 'cpu-only'\n[hot_keys]\nmemory_per_core = '1MiB'",
+        "hot_keys.memory_per_core",
+        "in \"lat\" only",
+    ),
+    (
+        "[plan]\ndesign = 'dpu-only'\n[hot_keys]\nmemory_per_core = '1MiB'",
+        "hot_keys.memory_per_core",
+        "in \"lat\" only",
+    ),
     ("[directory]\nkind = 'zookeeper'", "directory.kind", "one of `none`, `embedded`, `etcd`, `static`"),
     (
         "[directory]\nkind = 'etcd'\n[network]\naddress = '0.0.0.0'\n[plan]\ndesign = 'lat'",
@@ -232,6 +260,14 @@ fn every_design_has_a_valid_configuration() {
         let config = Dpu::parse("kv.toml", &text).unwrap();
         assert_eq!(config.check().unwrap().design(), design);
     }
+}
+
+#[test]
+fn hot_keys_take_the_sets_that_fit_their_memory() {
+    let sets = |text| Dpu::parse("kv.toml", text).unwrap().hot_keys.set_count();
+    assert_eq!(sets(""), 0);
+    assert_eq!(sets("[hot_keys]\nmemory_per_core = '320B'"), 1);
+    assert_eq!(sets("[plan]\ndesign = 'lat'\n[hot_keys]\nmemory_per_core = '1MiB'"), 3276);
 }
 
 #[test]
