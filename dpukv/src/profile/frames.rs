@@ -1,6 +1,7 @@
 //! Frames prepared before anything is measured.
 
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 
 use clap::ValueEnum;
 use client::frames::FrameWriter;
@@ -22,7 +23,7 @@ pub(super) const CLIENT: Local =
     Local { mac: MacAddr([2, 0, 0, 0, 0, 2]), ipv4: Ipv4Addr::new(10, 0, 0, 2), port: 4000 };
 
 /// Different bursts, which come again in the same order. Together with their keys they are more than inner caches hold.
-const BURST_COUNT: usize = 128;
+pub(super) const BURST_COUNT: usize = 128;
 
 /// Longest payload of a frame and of its answer: what Ethernet carries.
 pub(super) const PAYLOAD_LEN_MAX: usize = 1472;
@@ -66,13 +67,15 @@ pub(crate) struct Load {
     pub(crate) distribution: Distribution,
     /// Share of GET; the rest is SET.
     pub(crate) gets: f64,
+    /// Different bursts of frames.
+    pub(crate) bursts: usize,
     pub(crate) seed: u64,
 }
 
 /// Whole frames, which are sent again and again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Frames {
-    frames: Vec<Box<[u8]>>,
+    frames: Rc<[Box<[u8]>]>,
     next: usize,
 }
 
@@ -88,8 +91,8 @@ impl Frames {
         let count = load.requests_per_frame;
         let mut writer = FrameWriter::new(load.wire.as_client(), count as u16, CLIENT, to);
         let (mut name, mut value) = ([0; KEY_LEN_MAX], [0; VALUE_LEN_MAX]);
-        let mut frames = Vec::with_capacity(BURST_COUNT * BURST_COUNT_MAX);
-        for request in 0..BURST_COUNT * BURST_COUNT_MAX * count {
+        let mut frames = Vec::with_capacity(load.bursts * BURST_COUNT_MAX);
+        for request in 0..load.bursts * BURST_COUNT_MAX * count {
             let index = sampler.sample(&mut random);
             let key = load.keys.encode(index, &mut name);
             let done = if random.random::<f64>() < load.gets {
@@ -101,7 +104,7 @@ impl Frames {
             let frame = frame.filter(|frame| frame.as_ref().is_none_or(|frame| frame.len() <= FRAME_LEN_MAX));
             frames.extend(frame.ok_or_else(|| load.complaint())?.map(Vec::into_boxed_slice));
         }
-        Ok(Self { frames, next: 0 })
+        Ok(Self { frames: frames.into(), next: 0 })
     }
 
     /// The next frame.

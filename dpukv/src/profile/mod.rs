@@ -5,6 +5,7 @@
 //!
 //! * [`frames`]: what is asked. [`cable`]: the port that it comes from. [`copies`]: the copy engine.
 //! * [`rig`](mod@rig): the roles of `kv-core`, each with all that around it.
+//! * [`hot_keys`]: `lat` with a cache of hot keys in its DPU core.
 //! * [`timing`] and [`sampler`]: ticks. [`marks`] and [`callgrind`]: instructions.
 //! * [`report`]: what people and programs read.
 
@@ -12,6 +13,7 @@ mod cable;
 mod callgrind;
 mod copies;
 mod frames;
+mod hot_keys;
 mod marks;
 mod report;
 mod rig;
@@ -20,6 +22,7 @@ mod timing;
 
 pub(crate) use callgrind::{Count, count_all};
 pub(crate) use frames::{Load, Wire};
+pub(crate) use hot_keys::{HotCount, HotPlan, HotRun, count_hot, mark_hot, measure_hot};
 pub(crate) use report::Report;
 pub(crate) use timing::Timing;
 
@@ -137,6 +140,7 @@ impl Plan {
             values: self.values,
             distribution: self.distribution,
             gets: workload.gets(),
+            bursts: frames::BURST_COUNT,
             seed: self.seed,
         }
     }

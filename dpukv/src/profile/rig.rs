@@ -7,7 +7,8 @@ use arch::{Tick, TickRate};
 use kv_core::counters::{Counter, Counters};
 use kv_core::design::QueuePairId;
 use kv_core::engine::{
-    Communicate, Engine, FlushLaw, FlushPolicy, Policy, Prefix, Process, Profile, QueuePairEnd, Serve, Unprofiled,
+    Communicate, Engine, FlushLaw, FlushPolicy, HotKeys, HotSet, Policy, Prefix, Process, Profile, QueuePairEnd, Serve,
+    Unprofiled,
 };
 use kv_core::framed::Framed;
 use kv_core::hash::Secret;
@@ -23,6 +24,9 @@ use crate::table_bench::{Mix, Operation, Owner, Stream, Worker};
 
 /// Buffers of a cable: a burst that arrives and all that is under way in a queue pair.
 const BUFFERS: usize = 1024;
+
+/// Bursts that come before the host's turn where a part of them never gets there.
+pub(super) const HOT_BURSTS_PER_ROUND: usize = 4;
 
 /// How long anything may take before a queue pair is given up, in ticks: longer than any run.
 const PATIENCE_TICKS: u64 = u64::MAX / 2;
@@ -87,9 +91,9 @@ fn store(secret: Secret, table: Table<'_>) -> Store<'_> {
     store
 }
 
-fn port(load: &Load) -> Result<(Cable, Framed<Cable>), String> {
-    let cable = Cable::new(Frames::prepare(load)?, BUFFERS);
-    Ok((cable.clone(), Framed::new(cable, SERVER, rate())))
+fn port(frames: Frames) -> (Cable, Framed<Cable>) {
+    let cable = Cable::new(frames, BUFFERS);
+    (cable.clone(), Framed::new(cable, SERVER, rate()))
 }
 
 /// `Serve`: both engines on one core.
@@ -100,7 +104,7 @@ pub(super) struct ServeRig<'m, L> {
 
 impl<'m, L: Turned> ServeRig<'m, L> {
     pub(super) fn new(load: &Load, secret: Secret, table: Table<'m>, profile: L) -> Result<Self, String> {
-        let (cable, port) = port(load)?;
+        let (cable, port) = port(Frames::prepare(load)?);
         let serve = Serve::with_profile(port, store(secret, table), policy(), rate(), profile);
         Ok(Self { cable, serve: Box::new(serve) })
     }
@@ -138,11 +142,13 @@ struct Pair<'m, D, H> {
     process: Box<Process<'m, Copies, SharedWords, H>>,
     to_host: Copies,
     to_dpu: Copies,
+    /// Bursts of frames that the DPU takes before the host's turn.
+    bursts_per_round: usize,
 }
 
 impl<'m, D: Turned, H: Turned> Pair<'m, D, H> {
-    fn new(load: &Load, secret: Secret, table: Table<'m>, dpu: D, host: H) -> Result<Self, String> {
-        let (cable, port) = port(load)?;
+    fn new(frames: Frames, secret: Secret, table: Table<'m>, dpu: D, host: H) -> Result<Self, String> {
+        let (cable, port) = port(frames);
         let rate = rate();
         // That of a configuration that says nothing.
         let queue_pair = QueuePairSection::default();
@@ -168,7 +174,7 @@ impl<'m, D: Turned, H: Turned> Pair<'m, D, H> {
         communicate.attach(end(&to_host, dpu_window));
         // There is room for one.
         let _ = process.attach(end(&to_dpu, host_window));
-        Ok(Self { cable, communicate, process, to_host, to_dpu })
+        Ok(Self { cable, communicate, process, to_host, to_dpu, bursts_per_round: 1 })
     }
 
     /// One turn of the DPU, after which its copies are done; how many slots are on the host then.
@@ -195,16 +201,29 @@ impl<'m, D: Turned, H: Turned> Pair<'m, D, H> {
         self.to_dpu.perform();
     }
 
-    /// Brings work and turns both sides until it is done.
+    /// Brings so many bursts and turns both sides until they are done.
     fn round(&mut self, dpu: &mut dyn Meter, host: &mut dyn Meter) {
-        self.cable.fill();
         let now = arch::now();
-        let slots = self.turn_dpu(now, dpu);
+        let mut slots = 0;
+        for _ in 0..self.bursts_per_round {
+            self.cable.fill();
+            slots += self.turn_dpu(now, dpu);
+        }
         self.turn_host(now, slots, host);
     }
 
     fn counters(&mut self) -> [Counters; 2] {
         [self.communicate.counters().clone(), self.process.counters().clone()]
+    }
+}
+
+impl<'m> Pair<'m, Unprofiled, Unprofiled> {
+    fn with_hot_keys(frames: Frames, secret: Secret, table: Table<'m>, sets: &'m mut [HotSet]) -> Result<Self, String> {
+        let mut pair = Self::new(frames, secret, table, Unprofiled, Unprofiled)?;
+        pair.communicate.set_hot_keys(HotKeys::new(sets));
+        // What goes to the host are batches of the usual length then, too, though it be a part only.
+        pair.bursts_per_round = HOT_BURSTS_PER_ROUND;
+        Ok(pair)
     }
 }
 
@@ -222,7 +241,19 @@ pub(super) struct CommunicateRig<'m, L>(Pair<'m, L, Unprofiled>);
 
 impl<'m, L: Turned> CommunicateRig<'m, L> {
     pub(super) fn new(load: &Load, secret: Secret, table: Table<'m>, profile: L) -> Result<Self, String> {
-        Pair::new(load, secret, table, profile, Unprofiled).map(Self)
+        Pair::new(Frames::prepare(load)?, secret, table, profile, Unprofiled).map(Self)
+    }
+}
+
+impl<'m> CommunicateRig<'m, Unprofiled> {
+    /// The rig for these frames, whose core has a cache of hot keys.
+    pub(super) fn with_hot_keys(
+        frames: Frames,
+        secret: Secret,
+        table: Table<'m>,
+        sets: &'m mut [HotSet],
+    ) -> Result<Self, String> {
+        Pair::with_hot_keys(frames, secret, table, sets).map(Self)
     }
 }
 
@@ -255,7 +286,19 @@ pub(super) struct ProcessRig<'m, L>(Pair<'m, Unprofiled, L>);
 
 impl<'m, L: Turned> ProcessRig<'m, L> {
     pub(super) fn new(load: &Load, secret: Secret, table: Table<'m>, profile: L) -> Result<Self, String> {
-        Pair::new(load, secret, table, Unprofiled, profile).map(Self)
+        Pair::new(Frames::prepare(load)?, secret, table, Unprofiled, profile).map(Self)
+    }
+}
+
+impl<'m> ProcessRig<'m, Unprofiled> {
+    /// The rig for these frames, with a cache of hot keys in the other side's core.
+    pub(super) fn with_hot_keys(
+        frames: Frames,
+        secret: Secret,
+        table: Table<'m>,
+        sets: &'m mut [HotSet],
+    ) -> Result<Self, String> {
+        Pair::with_hot_keys(frames, secret, table, sets).map(Self)
     }
 }
 

@@ -77,9 +77,14 @@ impl Meter for Ticks {
 }
 
 /// One stretch.
-fn ticks_per_op(stamp_ticks: f64, mut round: impl FnMut(&mut dyn Meter) -> u64) -> f64 {
+fn ticks_per_op(stamp_ticks: f64, round: impl FnMut(&mut dyn Meter) -> u64) -> f64 {
+    ticks_of(STRETCH_ROUNDS, stamp_ticks, round)
+}
+
+/// Ticks a request of so many rounds. `stamp_ticks` is what two readings of the counter take.
+pub(super) fn ticks_of(rounds: usize, stamp_ticks: f64, mut round: impl FnMut(&mut dyn Meter) -> u64) -> f64 {
     let mut ticks = Ticks { sum: 0.0, stamp_ticks };
-    let requests: u64 = (0..STRETCH_ROUNDS).map(|_| round(&mut ticks)).sum();
+    let requests: u64 = (0..rounds).map(|_| round(&mut ticks)).sum();
     ticks.sum / requests as f64
 }
 

@@ -214,6 +214,35 @@ fn both_sides_count_what_crosses_between_them() {
     }
 }
 
+#[test]
+fn the_dpu_answers_hot_keys_by_itself_and_forgets_them_with_the_host() {
+    let config = "[table]\nmemory = \"8MiB\"\n[hot_keys]\nmemory_per_core = \"64KiB\"\n";
+    let server = Setup::new(Design::Lat, config).start();
+    let mut client = Client::new();
+    store_keys(&mut client, &server);
+    // The first answer is not kept, the second one is.
+    for _ in 0..4 {
+        find_keys(&mut client, &server);
+    }
+    let count = keys().count() as u64;
+    server.dpu.wait_for_count(Counter::HotHits, 2 * count);
+    let told = client.complete_identity(server.first_endpoint());
+    for key in keys() {
+        assert_eq!(client.set(told.endpoint_of(&key), &key, b"another value"), ResultCode::Success);
+        assert_eq!(client.get(told.endpoint_of(&key), &key).value, Some(b"another value".to_vec()));
+    }
+    server.dpu.wait_for_count(Counter::HotRemovals, count);
+
+    let Server { host, dpu, setup } = server;
+    host.kill();
+    dpu.wait_for("the DPU notices", |counters| counters.epoch == 0);
+    let server = Server { host: Side::host(&setup.host()), dpu, setup };
+    let told = client.complete_identity(server.first_endpoint());
+    for key in keys() {
+        assert_eq!(client.get(told.endpoint_of(&key), &key).result, ResultCode::NotFound);
+    }
+}
+
 /// The CPU time of both sides while their cores go to sleep so often without work, and how long that took.
 fn idle_cpu_time(server: &Server, sleeps: u64) -> (Duration, Duration) {
     let cpu_time = || server.host.cpu_time() + server.dpu.cpu_time();

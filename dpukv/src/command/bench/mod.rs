@@ -4,6 +4,7 @@ mod cache;
 mod datagrams;
 mod echo;
 mod frames;
+mod hot_keys;
 mod peer;
 mod prepare;
 mod queue_pair;
@@ -111,6 +112,8 @@ enum Alone {
     Peer(peer::Args),
     /// Measure both sides of a queue pair in this process, without a network
     QueuePair(queue_pair::Args),
+    /// Measure lat with a cache of hot keys in its DPU core, in this process, without a network
+    HotKeys(Box<hot_keys::Args>),
 }
 
 /// Runs the command.
@@ -127,6 +130,7 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
         Some(Alone::Datagrams(args)) => return datagrams::run(args),
         Some(Alone::Peer(args)) => return peer::run(args),
         Some(Alone::QueuePair(args)) => return queue_pair::run(args),
+        Some(Alone::HotKeys(args)) => return hot_keys::run(args),
         None => {}
     }
     let phase = args.phase(shared)?;
