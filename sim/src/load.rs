@@ -11,6 +11,7 @@ mod card;
 mod copier;
 mod core_time;
 mod cost;
+mod keys;
 mod port;
 pub mod sweep;
 
@@ -18,9 +19,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use arch::Tick;
+use kv_core::counters::Counter;
 use kv_core::design::QueuePairId;
 use kv_core::dma::COPY_ALIGN;
-use kv_core::engine::{Communicate, Engine, FlushPolicy, Policy, Prefix, Process, QueuePairEnd};
+use kv_core::engine::{Communicate, Engine, FlushPolicy, HotKeys, HotSet, Policy, Prefix, Process, QueuePairEnd};
 use kv_core::hash::Secret;
 use kv_core::partition::{Partition, Store};
 use kv_core::ring::{CopySpan, QueuePairGeometry, ResponseWay, RingGeometry};
@@ -30,6 +32,7 @@ use kv_core::table::{ITEM_LEN_HINT_DEFAULT, Mode, Table, TableConfig};
 use self::card::Card;
 use self::copier::{Copier, Work};
 use self::core_time::CoreTime;
+use self::keys::KeySource;
 use self::port::{Arrivals, LoadPort, Measured};
 use crate::clock::Clock;
 use crate::fault::FaultPlan;
@@ -45,6 +48,32 @@ pub enum Pace {
     Open(u64),
     /// This many frames at once, and another one for each answer.
     Closed(usize),
+}
+
+/// What is asked for, after each key was set once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// All keys, one after the other.
+    InTurn {
+        /// How many.
+        count: u64,
+    },
+    /// Keys by Zipf's law.
+    Zipf {
+        /// How many.
+        count: u64,
+        /// The exponent, in percent.
+        exponent_percent: u64,
+    },
+}
+
+impl Keys {
+    /// How many keys there are.
+    pub const fn count(self) -> u64 {
+        match self {
+            Self::InTurn { count } | Self::Zipf { count, .. } => count,
+        }
+    }
 }
 
 /// What is simulated.
@@ -66,6 +95,10 @@ pub struct Load {
     pub pace: Pace,
     /// Requests of each frame.
     pub requests_per_frame: usize,
+    /// What is asked for.
+    pub keys: Keys,
+    /// The cache of hot keys in each DPU core, in sets; 0 for none. Not in `sav`.
+    pub hot_set_count: usize,
     /// What work takes.
     pub costs: Costs,
     /// Frames that each core answers before anything is measured, the table being filled meanwhile, and after that.
@@ -79,7 +112,9 @@ pub struct Load {
 pub struct Outcome {
     /// Requests answered a second, of all cores together, in millions.
     pub mops: f64,
-    /// Microseconds from a frame's arrival to its answer's departure, half of the answers and 99 % of them.
+    /// Microseconds from a frame's arrival to its answer's departure, on average.
+    pub mean_us: f64,
+    /// The same for half of the answers and for 99 % of them.
     pub p50_us: f64,
     /// The latter.
     pub p99_us: f64,
@@ -87,9 +122,10 @@ pub struct Outcome {
     pub lost: f64,
     /// Mean requests of a batch.
     pub requests_per_batch: f64,
+    /// Share of all GETs that the DPU answered by itself.
+    pub hot_share: f64,
 }
 
-const KEY_COUNT: u64 = 256;
 const TABLE_WORDS: usize = 64 * 1_024;
 const SECRET: Secret = Secret { k0: 1, k1: 2 };
 const STALL_NS: u64 = 1_000_000_000;
@@ -133,6 +169,8 @@ impl Load {
             flush,
             pace,
             requests_per_frame: 1,
+            keys: Keys::InTurn { count: 256 },
+            hot_set_count: 0,
             costs: Costs::BLUEFIELD_3,
             frame_counts: (4_000, 12_000),
             seed: 1,
@@ -210,8 +248,11 @@ impl<'m> Stage<'m> {
         let to_dpu = copier(&self.host[host].time, Work::Process, &dpu_window, geometry.response.slot_len());
         let measured = Rc::new(RefCell::new(Measured::default()));
         let arrivals = Arrivals::new(&load, self.physics.stream("arrivals", u64::from(index)));
-        let port = LoadPort::new(&load, arrivals, &time, &measured);
+        let keys = KeySource::new(load.keys, self.physics.stream("keys", u64::from(index)));
+        let port = LoadPort::new(&load, arrivals, keys, &time, &measured);
         let mut engine = Box::new(Communicate::new(port, policy(), load.flush, Clock::rate()));
+        assert!(load.hot_set_count == 0 || load.host_cores == load.dpu_cores, "in `sav`, writes take other ways, too");
+        engine.set_hot_keys(HotKeys::new(vec![HotSet::EMPTY; load.hot_set_count].leak()));
         engine.attach(end(to_host, &dpu_window));
         self.host[host].engine.attach(end(to_dpu, &host_window)).expect("as many queue pairs as cores");
         self.dpu.push(Actor::new(engine, time, u64::from(index)));
@@ -251,18 +292,22 @@ impl<'m> Stage<'m> {
             let index = (latencies.len() * percent / 100).min(latencies.len().saturating_sub(1));
             latencies.get(index).map_or(0.0, |ns| *ns as f64 / 1e3)
         };
-        let (mut requests, mut batches) = (0, 0);
+        let (mut requests, mut batches, mut hot) = (0, 0, 0);
         for actor in &mut self.dpu {
             let counters = actor.engine.counters();
-            requests += counters.get(kv_core::counters::Counter::Requests);
-            batches += counters.get(kv_core::counters::Counter::BatchesReceived);
+            requests += counters.get(Counter::Requests);
+            batches += counters.get(Counter::BatchesReceived);
+            hot += counters.get(Counter::HotHits);
         }
+        let set = self.load.keys.count() as f64 * self.dpu.len() as f64;
         Outcome {
             mops: per_ns * 1e3 * self.load.requests_per_frame as f64,
+            mean_us: latencies.iter().sum::<u64>() as f64 / (latencies.len() as f64).max(1.0) / 1e3,
             p50_us: quantile(50),
             p99_us: quantile(99),
             lost: lost as f64 / (arrived as f64).max(1.0),
-            requests_per_batch: requests as f64 / (batches as f64).max(1.0),
+            requests_per_batch: (requests - hot) as f64 / (batches as f64).max(1.0),
+            hot_share: hot as f64 / (requests as f64 - set).max(1.0),
         }
     }
 }

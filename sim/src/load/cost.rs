@@ -11,6 +11,8 @@ pub const GIGA: u64 = 1_000_000_000;
 pub struct Costs {
     /// A DPU core, for each request: receive and parse, to the place where it is batched.
     pub request_in_ns: u64,
+    /// A DPU core with a cache of hot keys, for each request: to look there.
+    pub look_up_ns: u64,
     /// A DPU core, for each request: respond.
     pub request_out_ns: u64,
     /// A host core, for each request.
@@ -36,11 +38,13 @@ impl Costs {
     ///
     /// * 195 ns of a DPU core for each request: four cores for 20.5 Mops. Its parts are in the ratio in which the authors'
     ///   profile has receive, parse and respond (YCSB A: 25.4, 20.7 and 23.2 % of the CPU).
+    /// * 40 ns to look for hot keys: a fifth of a request, as on x86-64 (`dpukv bench hot-keys`).
     /// * 49 ns of a host core: one core saturates at 20.5 Mops.
     /// * 1.5 us for a copy alone; 60 ns to post it, 40 ns to poll it, 60 ns to take a slot out, 60 ns to find nothing:
     ///   the first is derived from the authors' numbers, the others are assumed.
     pub const BLUEFIELD_3: Self = Self {
         request_in_ns: 130,
+        look_up_ns: 40,
         request_out_ns: 65,
         process_ns: 49,
         post_ns: 60,

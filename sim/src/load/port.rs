@@ -12,7 +12,8 @@ use qp_wire::native::{FrameHeader, FrameKind, HEADER_LEN, encode_header};
 use qp_wire::{Operation, Request};
 
 use super::core_time::CoreTime;
-use super::{Costs, GIGA, KEY_COUNT, Load, Pace};
+use super::keys::KeySource;
+use super::{Costs, GIGA, Load, Pace};
 use crate::seed::Random;
 
 /// Length of a frame's buffer, and of the longest answer.
@@ -133,12 +134,21 @@ pub(super) struct LoadPort {
     costs: Costs,
     measured: Rc<RefCell<Measured>>,
     requests_per_frame: usize,
-    sent: u64,
+    /// What the core spends on a request before it is batched.
+    request_in_ns: u64,
+    keys: KeySource,
 }
 
 impl LoadPort {
-    pub(super) fn new(load: &Load, arrivals: Arrivals, time: &CoreTime, measured: &Rc<RefCell<Measured>>) -> Self {
+    pub(super) fn new(
+        load: &Load,
+        arrivals: Arrivals,
+        keys: KeySource,
+        time: &CoreTime,
+        measured: &Rc<RefCell<Measured>>,
+    ) -> Self {
         measured.borrow_mut().counts = load.frame_counts;
+        let look_up_ns = if load.hot_set_count > 0 { load.costs.look_up_ns } else { 0 };
         Self {
             arrivals,
             ring: VecDeque::new(),
@@ -146,7 +156,8 @@ impl LoadPort {
             costs: load.costs,
             measured: Rc::clone(measured),
             requests_per_frame: load.requests_per_frame,
-            sent: 0,
+            request_in_ns: load.costs.request_in_ns + look_up_ns,
+            keys,
         }
     }
 
@@ -163,15 +174,14 @@ impl LoadPort {
         }
     }
 
-    /// The next frame: each key is set once, then read for ever.
+    /// The next frame: each key is set once before any is read.
     fn frame(&mut self, arrived: Tick) -> LoadFrame {
         let mut writer = RequestWriter::new();
         for _ in 0..self.requests_per_frame {
-            let key = (self.sent % KEY_COUNT).to_le_bytes();
-            let is_set = self.sent < KEY_COUNT;
+            let (key, is_set) = self.keys.next();
+            let key = key.to_le_bytes();
             let operation = if is_set { Operation::Set { value: &key, ttl: None } } else { Operation::Get };
             writer.push_request(&Request { key: &key, operation }).expect("room for a short request");
-            self.sent += 1;
         }
         let mut bytes = Box::new([0; FRAME_LEN]);
         let header = FrameHeader { batch_id: 0, timestamp: arrived.0 };
@@ -189,7 +199,7 @@ impl PacketPort for LoadPort {
         while into.room() > 0 {
             let Some(arrived) = self.ring.pop_front() else { return };
             let frame = self.frame(arrived);
-            self.time.spend(self.costs.request_in_ns * self.requests_per_frame as u64);
+            self.time.spend(self.request_in_ns * self.requests_per_frame as u64);
             // There is room.
             let _ = into.push(frame);
         }

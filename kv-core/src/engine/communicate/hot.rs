@@ -134,6 +134,7 @@ enum Met {
     Passed,
 }
 
+#[expect(single_use_lifetimes, reason = "what is elided in `impl Trait` needs a name as yet")]
 impl<'m> HotKeys<'m> {
     /// A cache in this memory, which [`HotSet::EMPTY`] fills.
     pub fn new(sets: &'m mut [HotSet]) -> Self {
@@ -161,10 +162,25 @@ impl<'m> HotKeys<'m> {
 
     /// Looks at the frame that is to be batched next, when everything that came before it was.
     pub(super) fn see(&mut self, inbound: &Inbound<'_>, may_reset: bool, counters: &mut Counters) -> Seen {
-        let is_short = request_count(inbound) <= FRAME_COUNT_MAX;
+        let incoming = |raw| Incoming { raw, claimed_hash: None, may_reset };
+        match inbound {
+            // The way of most frames, without telling the protocols apart for each request.
+            Inbound::Native { batch, .. } => self.see_all(batch.count(), batch.iter().map(incoming), counters),
+            Inbound::Mica(frame) => self.see_all(frame.count(), inbound.requests(may_reset), counters),
+        }
+    }
+
+    #[inline]
+    fn see_all<'a>(
+        &mut self,
+        count: usize,
+        requests: impl Iterator<Item = Incoming<'a>>,
+        counters: &mut Counters,
+    ) -> Seen {
+        let is_short = count <= FRAME_COUNT_MAX;
         let first = NonZeroU64::new(self.number.wrapping_add(1));
         let (mut hits, mut is_here, mut is_wanted) = (Hits::new(), true, false);
-        for incoming in inbound.requests(may_reset) {
+        for incoming in requests {
             self.number = self.number.wrapping_add(1);
             match self.meet(&incoming, is_short, counters) {
                 Met::Here(hit) => is_here &= hits.push(hit).is_ok(),
@@ -233,7 +249,6 @@ impl<'m> HotKeys<'m> {
     }
 
     /// Learns from the answers to the frame with this payload, before they take its place.
-    #[expect(single_use_lifetimes, reason = "what is elided in `impl Trait` needs a name as yet")]
     pub(super) fn learn<'r>(
         &mut self,
         payload: &[u8],
@@ -299,13 +314,6 @@ impl<'m> HotKeys<'m> {
 #[inline]
 fn hash_of(incoming: &Incoming<'_>) -> KeyHash {
     incoming.claimed_hash.unwrap_or_else(|| KeyHash::of(incoming.raw.key))
-}
-
-fn request_count(inbound: &Inbound<'_>) -> usize {
-    match inbound {
-        Inbound::Native { batch, .. } => batch.count(),
-        Inbound::Mica(frame) => frame.count(),
-    }
 }
 
 /// What is not understood counts as a write.

@@ -170,7 +170,7 @@ impl HotSet {
     }
 
     /// The way with a key's entry.
-    #[inline]
+    #[inline(always)]
     fn position(&self, tag: u16, key: &[u8]) -> Option<usize> {
         let mut ways = self.ways.iter().zip(&self.entries);
         ways.position(|(way, entry)| way.tag == tag && entry.key() == key)
