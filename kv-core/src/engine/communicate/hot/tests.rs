@@ -286,7 +286,7 @@ struct Model<'m> {
 
 /// Values differ in the number in front. Some are too long for the cache.
 fn value_bytes(serial: u64) -> Vec<u8> {
-    let mut bytes = vec![0; if serial % 7 == 0 { 63 } else { 8 }];
+    let mut bytes = vec![0; if serial.is_multiple_of(7) { 63 } else { 8 }];
     bytes[..8].copy_from_slice(&serial.to_le_bytes());
     bytes
 }
