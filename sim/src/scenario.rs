@@ -96,7 +96,7 @@ impl Scenario {
                 torn_ns: MS,
                 stall_ns: 20 * MS,
                 hot_set_count: 0,
-                hot_rules: HotRules::default(),
+                hot_rules: HotRules::ALL,
                 epochs_rise: true,
             },
             clients: vec![client(1), client(2)],
@@ -270,7 +270,7 @@ fn draw_server(random: &mut Random, frames: &FrameSizes) -> ServerConfig {
         torn_ns: random.within(MS..=5 * MS),
         stall_ns: random.within(2 * MS..=10 * MS),
         hot_set_count: 0,
-        hot_rules: HotRules::default(),
+        hot_rules: HotRules::ALL,
         epochs_rise: true,
     }
 }

@@ -138,10 +138,10 @@ enum Met {
 impl<'m> HotKeys<'m> {
     /// A cache in this memory, which [`HotSet::EMPTY`] fills.
     pub fn new(sets: &'m mut [HotSet]) -> Self {
-        Self::with_rules(sets, HotRules::default())
+        Self::with_rules(sets, HotRules::ALL)
     }
 
-    /// The same with these rules; only tests have others than the default.
+    /// The same with these rules; only tests have others than [`HotRules::ALL`].
     pub fn with_rules(sets: &'m mut [HotSet], rules: HotRules) -> Self {
         Self { sets, number: 0, emptied: 0, rules }
     }

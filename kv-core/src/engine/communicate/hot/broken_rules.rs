@@ -4,12 +4,15 @@
 use super::HotRule;
 
 /// Which rules are kept: all of them, unless one is broken.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct HotRules {
     broken: Option<HotRule>,
 }
 
 impl HotRules {
+    /// All of them.
+    pub const ALL: Self = Self { broken: None };
+
     /// All rules but one. Only with the feature `broken-rules`, which no program has.
     pub const fn all_but(broken: HotRule) -> Self {
         Self { broken: Some(broken) }

@@ -3,10 +3,13 @@
 use super::HotRule;
 
 /// Which rules are kept: all of them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct HotRules;
 
 impl HotRules {
+    /// All of them.
+    pub const ALL: Self = Self;
+
     /// Whether a rule is kept.
     #[inline]
     pub(super) const fn keep(self, _: HotRule) -> bool {

@@ -466,8 +466,7 @@ fn scripts() -> impl Iterator<Item = Vec<u8>> {
 
 #[test]
 fn nothing_is_read_that_was_not_held() {
-    let hits: u64 =
-        scripts().take(300).map(|script| check_script(&script, 2, HotRules::default()).expect("true")).sum();
+    let hits: u64 = scripts().take(300).map(|script| check_script(&script, 2, HotRules::ALL).expect("true")).sum();
     assert!(hits > 4_000, "{hits}");
 }
 
@@ -489,7 +488,7 @@ fn each_broken_rule_is_found() {
 proptest! {
     #[test]
     fn any_script_reads_only_what_was_held(script in proptest::collection::vec(any::<u8>(), 0..400), set_count in 1..4_usize) {
-        let result = check_script(&script, set_count, HotRules::default());
+        let result = check_script(&script, set_count, HotRules::ALL);
         prop_assert!(result.is_ok(), "{:?}", result);
     }
 }
