@@ -196,12 +196,12 @@ impl HotRun {
 /// # Errors
 /// [`ProfileError`].
 pub(crate) fn mark_hot(plan: &HotPlan) -> Result<Vec<Marked>, ProfileError> {
-    let mut all = vec![Marked { role: count_marks(), table: None }];
+    let mut all = vec![count_marks()];
     each_counted(plan, |case| {
         let (mut dpu, mut host) = (Sections::default(), Sections::default());
-        count_whole(&mut case.dpu, &mut dpu);
-        count_whole(&mut case.host, &mut host);
-        all.push(Marked { role: dpu, table: Some(host) });
+        count_whole(&mut dpu, |meter| case.dpu.round(meter));
+        count_whole(&mut host, |meter| case.host.round(meter));
+        all.push(Marked { role: dpu, table: Some(host), ..Marked::default() });
     })?;
     Ok(all)
 }
@@ -214,7 +214,7 @@ pub(crate) fn count_hot(plan: &HotPlan, counts: &[Count]) -> Result<Vec<HotCount
     let mut shares = Vec::new();
     each_counted(plan, |case| {
         let before = case.counts();
-        count_whole(&mut case.dpu, &mut Sections::default());
+        count_whole(&mut Sections::default(), |meter| case.dpu.round(meter));
         let counts = case.counts_since(&before);
         shares.push((counts.hits / (counts.requests * plan.load.gets), counts.at_host / counts.requests));
     })?;
