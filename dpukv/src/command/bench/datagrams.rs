@@ -2,7 +2,6 @@
 //! nothing else. No store over the kernel's network stack can be faster than this with frames of the same length.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use serde::Serialize;
 use shell_io::idle::{IdlePolicy, Sleeper};
 use shell_io::port::{UdpConfig, UdpPort};
 
+use super::repeated::Repeated;
 use super::{above_zero, at_least_one, print_line};
 use crate::exit::{Exit, Failure};
 use crate::measure::{Report, Spread};
@@ -55,17 +55,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     window: usize,
 
-    /// Seconds of each repetition
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    seconds: f64,
-
-    /// Repetitions, of which the median counts
-    #[arg(long, value_name = "COUNT", default_value_t = 7)]
-    repeat: usize,
-
-    /// Write the results to a file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    repeated: Repeated,
 }
 
 /// All repetitions, in millions of datagrams a second that came back.
@@ -85,11 +76,10 @@ struct DatagramsRun {
 /// # Errors
 /// Its [`Failure`].
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    above_zero("seconds", args.seconds, 3600.0)?;
+    args.repeated.check()?;
     if let Some(pause) = args.pause {
         above_zero("pause", pause, 86_400.0)?;
     }
-    at_least_one("repeat", args.repeat, 1000)?;
     at_least_one("window", args.window, 4096)?;
     if !(STAMP_LEN..=DATAGRAM_LEN_MAX).contains(&args.len) {
         return Err(Failure::Usage(format!("--len {}: expected {STAMP_LEN} to {DATAGRAM_LEN_MAX}", args.len)));
@@ -127,8 +117,8 @@ fn serve(bind: SocketAddr, is_sleeping: bool) -> Result<Exit, Failure> {
 fn measure(args: &Args, to: SocketAddr) -> Result<Exit, Failure> {
     let mut client = Client::open(to, args.len).map_err(stopped)?;
     let (length, pause) =
-        (Duration::from_secs_f64(args.seconds), Duration::from_secs_f64(args.pause.unwrap_or_default()));
-    let mops = (0..args.repeat)
+        (Duration::from_secs_f64(args.repeated.seconds), Duration::from_secs_f64(args.pause.unwrap_or_default()));
+    let mops = (0..args.repeated.repeat)
         .map(|_| client.closed_loop(args.window, length, pause).map_err(stopped))
         .collect::<Result<Vec<_>, _>>()?;
     let us = |quantile| client.latency_ns.value_at_quantile(quantile) as f64 / 1e3;
@@ -151,10 +141,7 @@ fn measure(args: &Args, to: SocketAddr) -> Result<Exit, Failure> {
         run.p99_us,
         run.lost
     ));
-    if let Some(path) = &args.json {
-        let report = Report { runs: vec![run] };
-        report.write(path).map_err(|source| Failure::File { path: path.clone(), source })?;
-    }
+    args.repeated.write(&Report { runs: vec![run] })?;
     Ok(Exit::Done)
 }
 

@@ -3,7 +3,6 @@
 mod load;
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 
 use client::frames::{FrameDirectory, FrameEndpoint, PreparedFrames, TIMEOUT_US, WINDOW, Wire};
 use directory::Directory;
@@ -11,7 +10,8 @@ use qp_wire::net::{MacAddr, Remote};
 use serde::Serialize;
 
 use self::load::{Load, Requests, Tally};
-use super::{above_zero, at_least_one, print_line, share};
+use super::repeated::{Mixes, Repeated};
+use super::{above_zero, at_least_one, print_line};
 use crate::cli::Shared;
 use crate::exit::{Exit, Failure};
 use crate::measure::{Report, Spread};
@@ -69,21 +69,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
     keys: u64,
 
-    /// Shares of GET, 0 to 1; the rest is SET
-    #[arg(long, value_name = "SHARE[,SHARE..]", value_delimiter = ',', default_value = "1,0.95,0.5")]
-    gets: Vec<f64>,
+    #[command(flatten)]
+    mixes: Mixes,
 
-    /// Popularity of keys: uniform, zipf (0.99) or zipf:THETA
-    #[arg(long, value_parser = Distribution::parse, value_delimiter = ',', default_value = "uniform,zipf")]
-    distribution: Vec<Distribution>,
-
-    /// Seconds of each repetition
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    seconds: f64,
-
-    /// Repetitions, of which the median counts
-    #[arg(long, value_name = "COUNT", default_value_t = 7)]
-    repeat: usize,
+    #[command(flatten)]
+    repeated: Repeated,
 
     /// Measure also at a tenth of what a closed loop reaches
     #[arg(long)]
@@ -100,14 +90,6 @@ pub(crate) struct Args {
     /// Use ordinary memory
     #[arg(long)]
     no_huge_pages: bool,
-
-    /// What all random choices follow from
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-
-    /// Write the results to a file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// A wire, by its name.
@@ -211,8 +193,7 @@ enum Pace {
 
 impl Args {
     fn check(&self) -> Result<(), Failure> {
-        above_zero("seconds", self.seconds, 3600.0)?;
-        at_least_one("repeat", self.repeat, 1000)?;
+        self.repeated.check()?;
         at_least_one("partitions", self.partitions.into(), 256)?;
         at_least_one("requests-per-frame", self.requests_per_frame.into(), self.wire.requests_per_frame_max())?;
         at_least_one("window", self.window.into(), usize::from(u16::MAX) - 1)?;
@@ -220,7 +201,7 @@ impl Args {
         if let Some(rate) = self.rate {
             above_zero("rate", rate, 1000.0)?;
         }
-        self.gets.iter().try_for_each(|&gets| share("gets", gets))
+        self.mixes.check()
     }
 
     /// The server's endpoints: those that were named, or what its entry in the directory says.
@@ -300,6 +281,7 @@ impl Args {
         requests: &mut Requests,
     ) -> FramesRun {
         let (mut tally, unsent_before) = (Tally::new(), load.unsent());
+        let Repeated { seconds, repeat: count, .. } = self.repeated;
         let mut prepared = PreparedFrames::default();
         if let Pace::Flood(_) = pace {
             requests.begin(gets);
@@ -308,12 +290,12 @@ impl Args {
         let repeat = |_| {
             requests.begin(gets);
             match pace {
-                Pace::Closed => load.closed_loop(self.seconds, requests, &mut tally),
-                Pace::Open(mops) => load.open_loop(self.seconds, mops, requests, &mut tally),
-                Pace::Flood(mops) => load.flood(self.seconds, mops, &mut prepared, &mut tally),
+                Pace::Closed => load.closed_loop(seconds, requests, &mut tally),
+                Pace::Open(mops) => load.open_loop(seconds, mops, requests, &mut tally),
+                Pace::Flood(mops) => load.flood(seconds, mops, &mut prepared, &mut tally),
             }
         };
-        let mops: Vec<f64> = (0..self.repeat).map(repeat).collect();
+        let mops: Vec<f64> = (0..count).map(repeat).collect();
         let us = |quantile| {
             let ticks = &tally.latency_ticks;
             (!ticks.is_empty()).then(|| load.us(ticks.value_at_quantile(quantile)))
@@ -325,7 +307,7 @@ impl Args {
             distribution: distribution.name(),
             gets,
             load: name,
-            offered_mops: tally.offered as f64 / (self.repeat as f64 * self.seconds * 1e6),
+            offered_mops: tally.offered as f64 / (count as f64 * seconds * 1e6),
             spread: Spread::of(&mops),
             p50_us: us(0.5),
             p99_us: us(0.99),
@@ -350,16 +332,14 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
         load.store(args.keys)?;
     }
     let mut report = Report::new();
-    for &distribution in &args.distribution {
+    for &distribution in &args.mixes.distribution {
         let sampler = KeySampler::new(keys, distribution);
-        let mut requests = Requests::new(args.seed, |random| sampler.sample(random));
-        for &gets in &args.gets {
+        let mut requests = Requests::new(args.mixes.seed, |random| sampler.sample(random));
+        for &gets in &args.mixes.gets {
             report.runs.extend(args.measure_mix(&mut load, distribution, gets, &mut requests));
         }
     }
-    if let Some(path) = &args.json {
-        report.write(path).map_err(|source| Failure::File { path: path.clone(), source })?;
-    }
+    args.repeated.write(&report)?;
     Ok(Exit::Done)
 }
 

@@ -8,6 +8,7 @@ mod hot_keys;
 mod peer;
 mod prepare;
 mod queue_pair;
+mod repeated;
 mod table;
 
 use std::io::{self, IsTerminal, Write};

@@ -9,7 +9,6 @@ mod connection;
 mod protocol;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -20,7 +19,8 @@ use serde::Serialize;
 
 use self::connection::{Connection, Draw};
 use self::protocol::Protocol;
-use super::{above_zero, at_least_one, print_line, share};
+use super::repeated::{Mixes, Repeated};
+use super::{at_least_one, print_line};
 use crate::exit::{Exit, Failure};
 use crate::measure::{Report, Spread};
 use crate::workload::{Distribution, KeySampler, KeySpace};
@@ -59,37 +59,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     connections: usize,
 
-    /// Shares of GET, 0 to 1; the rest is SET
-    #[arg(long, value_name = "SHARE[,SHARE..]", value_delimiter = ',', default_value = "1,0.95,0.5")]
-    gets: Vec<f64>,
+    #[command(flatten)]
+    mixes: Mixes,
 
-    /// Popularity of keys: uniform, zipf (0.99) or zipf:THETA
-    #[arg(long, value_parser = Distribution::parse, value_delimiter = ',', default_value = "uniform,zipf")]
-    distribution: Vec<Distribution>,
-
-    /// Seconds of each repetition
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    seconds: f64,
-
-    /// Repetitions, of which the median counts
-    #[arg(long, value_name = "COUNT", default_value_t = 7)]
-    repeat: usize,
+    #[command(flatten)]
+    repeated: Repeated,
 
     /// Leave out the load phase
     #[arg(long)]
     no_load: bool,
 
-    /// What all random choices follow from
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-
     /// What the report calls the store
     #[arg(long, value_name = "NAME", default_value = "peer")]
     subject: String,
-
-    /// Write the results to a file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// One mix, over all its repetitions.
@@ -159,10 +141,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         args.load()?;
     }
     let mut report = Report::new();
-    for &distribution in &args.distribution {
+    for &distribution in &args.mixes.distribution {
         let sampler = KeySampler::new(keys, distribution);
-        for &gets in &args.gets {
-            let mut random = Xoshiro256PlusPlus::seed_from_u64(args.seed);
+        for &gets in &args.mixes.gets {
+            let mut random = Xoshiro256PlusPlus::seed_from_u64(args.mixes.seed);
             let draw = |_| Draw { is_get: random.random_bool(gets), index: sampler.sample(&mut random) as u32 };
             let draws: Vec<Draw> = (0..DRAW_COUNT).map(draw).collect();
             let run = args.measure(distribution, gets, &draws)?;
@@ -170,23 +152,20 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             report.runs.push(run);
         }
     }
-    if let Some(path) = &args.json {
-        report.write(path).map_err(|source| Failure::File { path: path.clone(), source })?;
-    }
+    args.repeated.write(&report)?;
     Ok(Exit::Done)
 }
 
 impl Args {
     fn check(&self) -> Result<(), Failure> {
-        above_zero("seconds", self.seconds, 3600.0)?;
-        at_least_one("repeat", self.repeat, 1000)?;
+        self.repeated.check()?;
         at_least_one("batch", self.batch, 1024)?;
         at_least_one("depth", self.depth, 1024)?;
         at_least_one("connections", self.connections, 1024)?;
         if self.keys > u64::from(u32::MAX) {
             return Err(Failure::Usage(format!("--keys {}: expected at most {}", self.keys, u32::MAX)));
         }
-        self.gets.iter().try_for_each(|&gets| share("gets", gets))
+        self.mixes.check()
     }
 
     fn connect(&self, count: usize) -> Result<Vec<Connection>, Failure> {
@@ -225,7 +204,7 @@ impl Args {
     fn measure(&self, distribution: Distribution, gets: f64, draws: &[Draw]) -> Result<PeerRun, Failure> {
         let mut connections = self.connect(self.connections)?;
         let mut tally = Tally::new();
-        let mops = (0..self.repeat)
+        let mops = (0..self.repeated.repeat)
             .map(|_| self.closed_loop(&mut connections, draws, &mut tally).map_err(stopped))
             .collect::<Result<Vec<_>, _>>()?;
         let us = |quantile| tally.latency_ns.value_at_quantile(quantile) as f64 / 1e3;
@@ -249,7 +228,7 @@ impl Args {
     fn closed_loop(&self, connections: &mut [Connection], draws: &[Draw], tally: &mut Tally) -> std::io::Result<f64> {
         // Whole batches only, so that all are alike.
         let mut batches = draws.chunks_exact(self.batch).cycle();
-        let (started, length) = (Instant::now(), Duration::from_secs_f64(self.seconds));
+        let (started, length) = (Instant::now(), Duration::from_secs_f64(self.repeated.seconds));
         let before = tally.answered;
         loop {
             let is_over = started.elapsed() >= length;

@@ -7,14 +7,15 @@ use kv_core::hash::{KEY_LANES, KeyHash, KeyLanes, Placement, Secret};
 use kv_core::table::Table;
 use shell_io::memory::{HugePages, PageKind};
 
-use super::{above_zero, at_least_one, print_line, share, with_bar};
+use super::repeated::Mixes;
+use super::{above_zero, at_least_one, print_line, with_bar};
 use crate::exit::{Exit, Failure};
 use crate::measure::{Report, Spread};
 use crate::table_bench::{
     DEPTHS, Limit, Mix, Operation, Ours, OursConfig, Peer, PeerKind, Row, Stream, Worker, bytes_for, cpu_seconds,
     measure,
 };
-use crate::workload::{Distribution, KeySpace, ValueShape};
+use crate::workload::{KeySpace, ValueShape};
 
 /// What `bench table` takes.
 #[derive(Debug, clap::Args)]
@@ -31,13 +32,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = 8)]
     value_size: usize,
 
-    /// Shares of GET, 0 to 1
-    #[arg(long, value_name = "SHARE[,SHARE..]", value_delimiter = ',', default_value = "1,0.95,0.5")]
-    gets: Vec<f64>,
-
-    /// Popularity of keys: uniform, zipf (0.99) or zipf:THETA
-    #[arg(long, value_parser = Distribution::parse, value_delimiter = ',', default_value = "uniform,zipf")]
-    distribution: Vec<Distribution>,
+    #[command(flatten)]
+    mixes: Mixes,
 
     /// Measuring threads
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
@@ -82,10 +78,6 @@ pub(crate) struct Args {
     /// Repetitions, of which the median counts
     #[arg(long, value_name = "COUNT", default_value_t = 7)]
     repeat: usize,
-
-    /// What all random choices follow from
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
 
     /// Write the results to a file
     #[arg(long, value_name = "FILE")]
@@ -139,7 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let kept_share = tables.iter().map(|(_, kept)| kept).sum::<f64>() / tables.len() as f64;
     let lines: Vec<f64> =
-        plan.mixes.iter().map(|mix| ours[0].lines_touched(&tables[0].0, &Stream::draw(mix, args.seed))).collect();
+        plan.mixes.iter().map(|mix| ours[0].lines_touched(&tables[0].0, &Stream::draw(mix, args.mixes.seed))).collect();
     let pages = pages_name(ours[0].memory().pages());
     let mut subjects = vec![Subject {
         name: "dpukv",
@@ -153,7 +145,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let bytes_per_item = Some(bytes as f64 / keys as f64);
         subjects.push(Subject { name: kind.name(), workers, bytes_per_item, kept_share: Some(1.0) });
     }
-    let depth = best_depth(&ours[0], &plan, args.seed);
+    let depth = best_depth(&ours[0], &plan, args.mixes.seed);
     print_line(&format!("{} keys a table, {pages}; the limit reads lines in batches of {depth}", plan.keys.count()));
     let mut report = Report::new();
     for (mix, lines) in plan.mixes.iter().zip(lines) {
@@ -208,7 +200,7 @@ impl Args {
         if self.burst == 0 || !self.burst.is_multiple_of(KEY_LANES) {
             return Err(usage(format!("--burst {}: expected a multiple of {KEY_LANES}", self.burst)));
         }
-        self.gets.iter().try_for_each(|&gets| share("gets", gets))?;
+        self.mixes.check()?;
         let parts = if self.mode == Access::Erew { self.threads } else { 1 };
         let keys = KeySpace::new(self.keys / parts as u64, self.key_size).map_err(usage)?;
         let values = ValueShape::new(self.value_size).map_err(usage)?;
@@ -219,8 +211,9 @@ impl Args {
         let huge_pages = if self.huge_pages == Pages::Try { HugePages::Try } else { HugePages::Off };
         let concurrent_read = self.mode == Access::Crew;
         let mix = |distribution, gets| Mix { keys, distribution, operation: self.operation, gets };
-        let gets: &[f64] = if self.operation == Operation::Mix { &self.gets } else { &[1.0] };
-        let mixes = self.distribution.iter().flat_map(|&of| gets.iter().map(move |&gets| mix(of, gets))).collect();
+        let gets: &[f64] = if self.operation == Operation::Mix { &self.mixes.gets } else { &[1.0] };
+        let mixes =
+            self.mixes.distribution.iter().flat_map(|&of| gets.iter().map(move |&gets| mix(of, gets))).collect();
         Ok(Plan {
             parts,
             keys,
@@ -262,7 +255,7 @@ fn compare(
     let mut limits = Vec::new();
     let mut mops = vec![Vec::new(); subjects.len()];
     for repetition in 0..args.repeat as u64 {
-        let seeds = (0..args.threads as u64).map(|thread| args.seed + repetition * 64 + thread);
+        let seeds = (0..args.threads as u64).map(|thread| args.mixes.seed + repetition * 64 + thread);
         let streams: Vec<Stream> = seeds.map(|seed| Stream::draw(mix, seed)).collect();
         limits.push(measure(limit, &streams, plan.duration));
         for (subject, mops) in subjects.iter_mut().zip(&mut mops) {
