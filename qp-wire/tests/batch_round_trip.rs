@@ -99,6 +99,15 @@ proptest! {
         check_responses(&responses);
     }
 
+    #[test]
+    fn a_batch_knows_which_results_it_has(responses in any_responses(), fold in any::<[bool; 2]>()) {
+        let body = reference_responses(&responses, fold);
+        let batch = ResponseBatch::decode(&body).expect("a good body");
+        for result in ResultCode::ALL {
+            prop_assert_eq!(batch.has(result), responses.iter().any(|response| response.result == result));
+        }
+    }
+
     /// W-B-9, for responses.
     #[test]
     fn unfolded_responses_mean_the_same(responses in any_responses(), fold in any::<[bool; 2]>()) {

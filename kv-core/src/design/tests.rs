@@ -97,6 +97,26 @@ fn where_reads_are_spread_every_endpoint_answers_them() {
 }
 
 #[test]
+fn where_there_is_one_way_in_one_endpoint_leads_to_each_partition_through_the_dpu() {
+    for plan in plans() {
+        let has_one = (0..plan.topology().partitions).all(|partition| {
+            let executes = |endpoint: &Endpoint| match plan.role(endpoint.side, endpoint.core) {
+                Role::Communicate(queue_pair) => {
+                    let (side, core) = processor(&plan, queue_pair);
+                    plan.access(side, core, partition) != Access::None
+                }
+                _ => plan.access(endpoint.side, endpoint.core, partition) != Access::None,
+            };
+            let communicates =
+                |endpoint: &Endpoint| matches!(plan.role(endpoint.side, endpoint.core), Role::Communicate(_));
+            let mut ways = plan.endpoints().filter(executes);
+            ways.next().is_some_and(|way| communicates(&way)) && ways.next().is_none()
+        });
+        assert_eq!(plan.has_one_way_in(), has_one, "{:?}", plan.design());
+    }
+}
+
+#[test]
 fn dual_gives_spare_cores_read_access_to_the_whole_store() {
     let plan = plan(Design::Dual);
     assert_eq!(plan.role(Side::Host, CoreId(0)), Role::Process { first: QueuePairId(0), count: 2 });

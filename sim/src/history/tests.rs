@@ -41,6 +41,18 @@ fn what_was_stored_is_read_until_something_else_is() {
 }
 
 #[test]
+fn a_cache_may_forget_and_not_remember() {
+    let is_right = |records: &[Record]| check_forgetful(records).is_ok();
+    assert!(is_right(&[set(A, 0, 1), get(A, 2, 3), miss(4, 5), set(B, 6, 7), get(B, 8, 9), miss(10, 11)]));
+    assert!(!is_right(&[set(A, 0, 1), miss(2, 3), get(A, 4, 5)]));
+    assert!(!is_right(&[set(A, 0, 1), set(B, 2, 3), get(A, 4, 5)]));
+    assert!(is_right(&[set(A, 0, 1), miss(2, 5), get(A, 4, 5)]));
+    let add = answered(Action::Add(B), 2, 3, Outcome::Done);
+    assert!(is_right(&[set(A, 0, 1), add, get(B, 4, 5)]));
+    assert!(!is_right(&[set(A, 0, 1), add, get(A, 4, 5)]));
+}
+
+#[test]
 fn operations_at_the_same_time_may_have_any_order_but_only_one() {
     assert!(is_linearizable(&[set(A, 0, 9), get(A, 1, 2), miss(1, 2), set(B, 3, 9), get(B, 4, 5)]));
     assert!(is_linearizable(&[set(A, 0, 9), set(B, 0, 9), get(A, 10, 11)]));

@@ -38,7 +38,7 @@ use crate::hash::KeyHash;
 /// Frames of at most this many requests are answered here, and fill the cache. Of longer ones hardly any has no miss.
 const FRAME_COUNT_MAX: usize = 8;
 
-/// A rule that keeps cached values true, as `docs/hot-keys.md` numbers them. Rule 3 is where [`HotKeys::see`] is called.
+/// A rule that keeps cached values true, as `docs/hot-keys.md` numbers them. Rule 3 is the place of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HotRule {
     /// Rule 1: a request that may change a key removes its value.
@@ -81,7 +81,7 @@ impl Default for HotKeys<'_> {
 }
 
 /// What a received frame turns out to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Seen {
     /// All that it asks for is here.
     Here(Hits),
