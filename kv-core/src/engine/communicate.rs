@@ -259,9 +259,16 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
         Ok(())
     }
 
-    /// Shows a frame to the cache of hot keys. Without a working queue pair nothing is answered from there.
+    /// Shows a frame to the cache of hot keys, if there is one.
+    #[inline]
     fn see(&mut self, frame: &P::Frame, screened: &Screened<'_>) -> Seen {
-        if self.hot.is_off() || self.working_link().is_none() {
+        if self.hot.is_off() { Seen::Asked(Watch::default()) } else { self.ask_cache(frame, screened) }
+    }
+
+    /// Without a working queue pair nothing is answered from the cache.
+    #[inline(never)]
+    fn ask_cache(&mut self, frame: &P::Frame, screened: &Screened<'_>) -> Seen {
+        if self.working_link().is_none() {
             return Seen::Asked(Watch::default());
         }
         self.profile.enter(Stage::Process);
@@ -270,6 +277,7 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
     }
 
     /// Answers a frame all of which is in the cache of hot keys.
+    #[inline(never)]
     fn answer_from_cache(&mut self, frame: P::Frame, waits_for: WaitsFor, reply_len_max: usize, hits: &Hits) {
         self.profile.enter(Stage::Respond);
         self.counters.add(Counter::HotHits, hits.len() as u64);

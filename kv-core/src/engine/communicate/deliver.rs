@@ -138,7 +138,10 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
             return None;
         }
         let Waiting { mut frame, reply_len_max, watch, .. } = self.flight.frames.pop_front()?;
-        hot.learn(frame.payload(), watch, hot.news(run), batch.iter(), self.counters);
+        let news = hot.news(run);
+        if hot.listens(watch, news) {
+            hot.learn(frame.payload(), watch, news, batch.iter(), self.counters);
+        }
         self.counters.add(Counter::Requests, count as u64);
         // The host was told how long the answer may be, and is not believed.
         let reply = frame.reply_buf().get_mut(..reply_len_max).unwrap_or_default();
@@ -158,7 +161,9 @@ impl<P: PacketPort, L: Profile> Delivery<'_, P, L> {
             };
             left = left.checked_sub(count)?;
             let Waiting { frame, reply_len_max, watch, .. } = self.flight.frames.pop_front()?;
-            hot.learn(frame.payload(), watch, news, responses.clone(), self.counters);
+            if hot.listens(watch, news) {
+                hot.learn(frame.payload(), watch, news, responses.clone(), self.counters);
+            }
             self.answer(frame, waits_for, reply_len_max, &mut responses)?;
         }
         Some(())

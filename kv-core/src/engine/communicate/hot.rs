@@ -241,6 +241,7 @@ impl<'m> HotKeys<'m> {
     }
 
     /// What a run of answers says beside them; nothing while the cache is off.
+    #[inline]
     pub(super) fn news(&self, run: &ResponseRun<'_>) -> News {
         if self.is_off() {
             return News::default();
@@ -248,7 +249,14 @@ impl<'m> HotKeys<'m> {
         News { may_expire: run.may_expire, has_misses: run.batch.has(ResultCode::NotFound) }
     }
 
+    /// Whether there is something to learn from the answers to a frame.
+    #[inline]
+    pub(super) fn listens(&self, watch: Watch, news: News) -> bool {
+        !self.is_off() && (watch.0.is_some() || news.has_misses)
+    }
+
     /// Learns from the answers to the frame with this payload, before they take its place.
+    #[inline(never)]
     pub(super) fn learn<'r>(
         &mut self,
         payload: &[u8],
@@ -257,9 +265,6 @@ impl<'m> HotKeys<'m> {
         responses: impl Iterator<Item = Response<'r>>,
         counters: &mut Counters,
     ) {
-        if watch.0.is_none() && !news.has_misses {
-            return;
-        }
         let Decoded::Requests(inbound) = Decoded::of(payload) else { return };
         let is_kept = !news.may_expire || !self.rules.keep(HotRule::WhatExpiresIsNotKept);
         let mut number = watch.0.map(NonZeroU64::get).filter(|_| is_kept);

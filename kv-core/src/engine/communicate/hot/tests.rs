@@ -84,7 +84,9 @@ impl<'m> Core<'m> {
     fn learn(&mut self, payload: &[u8], watch: Watch, may_expire: bool, responses: &[Response<'_>]) {
         let has_misses = responses.iter().any(|response| response.result == ResultCode::NotFound);
         let news = News { may_expire, has_misses };
-        self.hot.learn(payload, watch, news, responses.iter().copied(), &mut self.counters);
+        if self.hot.listens(watch, news) {
+            self.hot.learn(payload, watch, news, responses.iter().copied(), &mut self.counters);
+        }
     }
 
     /// Asks for a key, and the host if need be; whether the answer came from the cache.
@@ -241,7 +243,9 @@ fn a_run_in_which_something_may_expire_fills_nothing() {
         assert!(!is_hit);
         let run = ResponseRun { batch: ResponseBatch::decode(&body[..len]).expect("a good body"), may_expire };
         let news = core.hot.news(&run);
-        core.hot.learn(&payload, watch, news, run.batch.iter(), &mut core.counters);
+        if core.hot.listens(watch, news) {
+            core.hot.learn(&payload, watch, news, run.batch.iter(), &mut core.counters);
+        }
     }
     panic!("nothing was kept");
 }
