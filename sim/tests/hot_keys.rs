@@ -3,7 +3,7 @@
 //! `SIM_SEEDS=10000 cargo test --release -p sim --test hot_keys` looks at more seeds, `SIM_FIRST_SEED=70000` at others,
 //! `SIM_SEED=7` at one.
 
-use std::env;
+mod seeds;
 
 use kv_core::counters::Counter;
 use kv_core::design::{Design, Plan, Side, Topology};
@@ -15,25 +15,10 @@ use sim::report::{Failure, Report};
 use sim::scenario::Scenario;
 use sim::wire::Wire;
 
-/// Seeds that every run of the tests looks at.
-const SEED_COUNT: u64 = 300;
-
-/// Seeds among which one has to find a planted mistake.
-const PLANTED_SEED_COUNT: u64 = 3000;
-
-fn number(variable: &str) -> Option<u64> {
-    let text = env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
-}
+use self::seeds::SEED_COUNT;
 
 fn play(seed: u64) -> Report {
-    let scenario = Scenario::draw_hot(seed);
-    let report = scenario.run();
-    if let Some(failure) = &report.failure {
-        eprintln!("replay with: SIM_SEED={seed} cargo test -p sim --test hot_keys -- --nocapture");
-        panic!("seed {seed}, {:?}: {failure:#?}\n{:#?}\n{:?}", scenario.server.plan, scenario.faults, report.clients);
-    }
-    report
+    seeds::play("hot_keys", seed, &Scenario::draw_hot(seed))
 }
 
 #[test]
@@ -63,12 +48,11 @@ fn without_memory_nothing_is_kept() {
 
 #[test]
 fn no_fault_makes_a_read_older_than_what_was_acknowledged_or_read() {
-    if let Some(seed) = number("SIM_SEED") {
+    if let Some(seed) = seeds::lone_seed() {
         println!("{:#?}", play(seed));
         return;
     }
-    let first = number("SIM_FIRST_SEED").unwrap_or(0);
-    let count = number("SIM_SEEDS").unwrap_or(SEED_COUNT);
+    let (first, count) = seeds::first_and_count();
     let mut faults = FaultCounts::default();
     let (mut asked, mut hits, mut removals) = (0, 0, 0);
     for seed in first..first + count {
@@ -87,14 +71,12 @@ fn no_fault_makes_a_read_older_than_what_was_acknowledged_or_read() {
 
 /// The first seed whose history shows that a rule is broken.
 fn find(rule: HotRule, scenario: impl Fn(u64) -> Scenario) {
-    let finds = |seed: u64| {
+    let (seed, failure) = seeds::find(|seed| {
         let mut scenario = scenario(seed);
         scenario.server.hot_rules = HotRules::all_but(rule);
-        scenario.run().failure.map(|failure| (seed, failure))
-    };
-    let (seed, failure) = (0..PLANTED_SEED_COUNT).find_map(finds).expect("no seed finds it");
+        scenario
+    });
     assert!(matches!(failure, Failure::History(_)), "{failure:?}");
-    println!("seed {seed} finds it: {failure:#?}");
     assert!(scenario(seed).run().failure.is_none(), "seed {seed} fails without the mistake");
 }
 
