@@ -8,18 +8,16 @@ use kv_core::engine::{HotSet, Unprofiled};
 use kv_core::port::BURST_COUNT_MAX;
 use serde::Serialize;
 use shell_io::config::ByteSize;
-use shell_io::memory::HugePages;
 
 use super::callgrind::Count;
 use super::frames::{Frames, Load};
 use super::marks::{Marked, Sections, count_marks, count_whole};
-use super::rig::{CommunicateRig, HOT_BURSTS_PER_ROUND, ProcessRig, Rig, Unmeasured};
+use super::rig::{CommunicateRig, HOT_BURSTS_PER_ROUND, Pair, ProcessRig, Rig, Unmeasured};
 use super::sampler::Sampler;
 use super::timing::ticks_of;
-use super::{COUNTED_KEYS_MAX, ProfileError, TABLE_BURST_COUNT, loaded};
+use super::{ProfileError, allocate, loaded, to_count};
 use crate::measure::median;
-use crate::table_bench::{Ours, OursConfig, bytes_for};
-use crate::workload::KeySpace;
+use crate::table_bench::Ours;
 
 /// Bursts for counting instructions.
 const COUNTED_BURSTS: usize = 2048;
@@ -65,18 +63,12 @@ pub(crate) struct HotCount {
 impl HotPlan {
     /// The same with a data set for counting.
     fn to_count(&self) -> Self {
-        let keys = self.load.keys;
-        let count = keys.count().min(COUNTED_KEYS_MAX);
-        let keys = KeySpace::new(count, keys.len()).unwrap_or(keys);
+        let keys = to_count(self.load.keys);
         Self { load: Load { keys, bursts: COUNTED_BURSTS.min(self.load.bursts), ..self.load }, ..self.clone() }
     }
 
     fn allocate(&self) -> Result<Ours, ProfileError> {
-        let Load { keys, values, .. } = self.load;
-        let memory_len = bytes_for(keys.count(), keys.len() + values.len());
-        let (burst, huge_pages) = (TABLE_BURST_COUNT, HugePages::Try);
-        let config = OursConfig { keys, values, concurrent_read: false, memory_len, huge_pages, burst };
-        Ok(Ours::allocate(config)?)
+        allocate(self.load.keys, self.load.values)
     }
 }
 
@@ -100,9 +92,11 @@ impl<'m> Case<'m> {
         [dpu_ours, host_ours]: &'m [Ours; 2],
         [dpu_sets, host_sets]: &'m mut [Vec<HotSet>; 2],
     ) -> Result<Self, ProfileError> {
-        let dpu = CommunicateRig::with_hot_keys(frames.clone(), dpu_ours.secret(), loaded(dpu_ours)?, dpu_sets);
-        let host = ProcessRig::with_hot_keys(frames.clone(), host_ours.secret(), loaded(host_ours)?, host_sets);
-        let mut case = Self { dpu: dpu.map_err(ProfileError::Frames)?, host: host.map_err(ProfileError::Frames)? };
+        let pair = |ours: &'m Ours, sets: &'m mut Vec<HotSet>| {
+            Pair::with_hot_keys(frames.clone(), ours.secret(), loaded(ours)?, sets).map_err(ProfileError::Frames)
+        };
+        let (dpu, host) = (pair(dpu_ours, dpu_sets)?, pair(host_ours, host_sets)?);
+        let mut case = Self { dpu: CommunicateRig(dpu), host: ProcessRig(host) };
         for _ in 0..load.bursts / HOT_BURSTS_PER_ROUND {
             case.dpu.round(&mut Unmeasured);
             case.host.round(&mut Unmeasured);

@@ -146,19 +146,27 @@ impl Plan {
     }
 
     fn allocate(&self) -> Result<Ours, ProfileError> {
-        let (keys, values) = (self.keys, self.values);
-        let memory_len = bytes_for(keys.count(), keys.len() + values.len());
-        let burst = TABLE_BURST_COUNT;
-        let huge_pages = HugePages::Try;
-        let config = OursConfig { keys, values, concurrent_read: false, memory_len, huge_pages, burst };
-        Ok(Ours::allocate(config)?)
+        allocate(self.keys, self.values)
     }
 
     /// The same with a data set for counting.
     pub(crate) fn to_count(&self) -> Self {
-        let count = self.keys.count().min(COUNTED_KEYS_MAX);
-        Self { keys: KeySpace::new(count, self.keys.len()).unwrap_or(self.keys), ..self.clone() }
+        Self { keys: to_count(self.keys), ..self.clone() }
     }
+}
+
+/// Memory for a table of all keys.
+fn allocate(keys: KeySpace, values: ValueShape) -> Result<Ours, ProfileError> {
+    let memory_len = bytes_for(keys.count(), keys.len() + values.len());
+    let burst = TABLE_BURST_COUNT;
+    let huge_pages = HugePages::Try;
+    let config = OursConfig { keys, values, concurrent_read: false, memory_len, huge_pages, burst };
+    Ok(Ours::allocate(config)?)
+}
+
+/// As many of the keys as instructions are counted with.
+fn to_count(keys: KeySpace) -> KeySpace {
+    KeySpace::new(keys.count().min(COUNTED_KEYS_MAX), keys.len()).unwrap_or(keys)
 }
 
 /// A table with all keys, and a role that asks it.

@@ -136,7 +136,7 @@ impl<L: Turned> Profiled<L> for ServeRig<'_, L> {
 }
 
 /// Both sides of `lat`, of which one is measured.
-struct Pair<'m, D, H> {
+pub(super) struct Pair<'m, D, H> {
     cable: Cable,
     communicate: Box<Communicate<'m, Framed<Cable>, Copies, SharedWords, D>>,
     process: Box<Process<'m, Copies, SharedWords, H>>,
@@ -218,7 +218,13 @@ impl<'m, D: Turned, H: Turned> Pair<'m, D, H> {
 }
 
 impl<'m> Pair<'m, Unprofiled, Unprofiled> {
-    fn with_hot_keys(frames: Frames, secret: Secret, table: Table<'m>, sets: &'m mut [HotSet]) -> Result<Self, String> {
+    /// The same for these frames, with a cache of hot keys in the DPU's core.
+    pub(super) fn with_hot_keys(
+        frames: Frames,
+        secret: Secret,
+        table: Table<'m>,
+        sets: &'m mut [HotSet],
+    ) -> Result<Self, String> {
         let mut pair = Self::new(frames, secret, table, Unprofiled, Unprofiled)?;
         pair.communicate.set_hot_keys(HotKeys::new(sets));
         // What goes to the host are batches of the usual length then, too, though it be a part only.
@@ -237,23 +243,11 @@ impl Meter for Unmeasured {
 }
 
 /// `Communicate`: the DPU's side of `lat`.
-pub(super) struct CommunicateRig<'m, L>(Pair<'m, L, Unprofiled>);
+pub(super) struct CommunicateRig<'m, L>(pub(super) Pair<'m, L, Unprofiled>);
 
 impl<'m, L: Turned> CommunicateRig<'m, L> {
     pub(super) fn new(load: &Load, secret: Secret, table: Table<'m>, profile: L) -> Result<Self, String> {
         Pair::new(Frames::prepare(load)?, secret, table, profile, Unprofiled).map(Self)
-    }
-}
-
-impl<'m> CommunicateRig<'m, Unprofiled> {
-    /// The rig for these frames, whose core has a cache of hot keys.
-    pub(super) fn with_hot_keys(
-        frames: Frames,
-        secret: Secret,
-        table: Table<'m>,
-        sets: &'m mut [HotSet],
-    ) -> Result<Self, String> {
-        Pair::with_hot_keys(frames, secret, table, sets).map(Self)
     }
 }
 
@@ -282,23 +276,11 @@ impl<L: Turned> Profiled<L> for CommunicateRig<'_, L> {
 }
 
 /// `Process`: the host's side of `lat`.
-pub(super) struct ProcessRig<'m, L>(Pair<'m, Unprofiled, L>);
+pub(super) struct ProcessRig<'m, L>(pub(super) Pair<'m, Unprofiled, L>);
 
 impl<'m, L: Turned> ProcessRig<'m, L> {
     pub(super) fn new(load: &Load, secret: Secret, table: Table<'m>, profile: L) -> Result<Self, String> {
         Pair::new(Frames::prepare(load)?, secret, table, Unprofiled, profile).map(Self)
-    }
-}
-
-impl<'m> ProcessRig<'m, Unprofiled> {
-    /// The rig for these frames, with a cache of hot keys in the other side's core.
-    pub(super) fn with_hot_keys(
-        frames: Frames,
-        secret: Secret,
-        table: Table<'m>,
-        sets: &'m mut [HotSet],
-    ) -> Result<Self, String> {
-        Pair::with_hot_keys(frames, secret, table, sets).map(Self)
     }
 }
 
