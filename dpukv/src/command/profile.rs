@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use shell_io::clock::MonotonicClock;
 
-use super::bench::{above_zero, at_least_one, print_line, with_bar};
+use super::bench::{DataSet, above_zero, at_least_one, print_line, with_bar};
 use crate::exit::{Exit, Failure};
 use crate::profile::{Count, Plan, Report, Role, Wire, count_all, count_crossings, mark_all, time_all};
-use crate::workload::{Distribution, KeySpace, ValueShape, Workload};
+use crate::workload::{Distribution, Workload};
 
 /// A counter as slow as many of AArch64 are tells nothing of a stage, and has nothing to do with cycles.
 const CYCLES_HZ_MIN: u64 = 500_000_000;
@@ -32,17 +32,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 16)]
     requests_per_frame: usize,
 
-    /// Keys of the data set
-    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
-    keys: u64,
-
-    /// Bytes of each key
-    #[arg(long, value_name = "BYTES", default_value_t = 8)]
-    key_size: usize,
-
-    /// Bytes of each value
-    #[arg(long, value_name = "BYTES", default_value_t = 8)]
-    value_size: usize,
+    #[command(flatten)]
+    data_set: DataSet,
 
     /// Popularity of keys: uniform, zipf (0.99) or zipf:THETA
     #[arg(long, value_parser = Distribution::parse, default_value = "zipf")]
@@ -107,16 +98,16 @@ fn counts() -> Option<Vec<Count>> {
 
 impl Args {
     fn plan(&self) -> Result<Plan, Failure> {
-        let usage = Failure::Usage;
         above_zero("seconds", self.seconds, 3600.0)?;
         at_least_one("requests-per-frame", self.requests_per_frame, 255)?;
+        let (keys, values) = self.data_set.shapes()?;
         Ok(Plan {
             roles: self.role.clone(),
             wires: self.wire.clone(),
             workloads: self.workload.clone(),
             requests_per_frame: self.requests_per_frame,
-            keys: KeySpace::new(self.keys, self.key_size).map_err(usage)?,
-            values: ValueShape::new(self.value_size).map_err(usage)?,
+            keys,
+            values,
             distribution: self.distribution,
             duration: Duration::from_secs_f64(self.seconds),
             seed: self.seed,

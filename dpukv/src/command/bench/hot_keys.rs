@@ -6,11 +6,11 @@ use serde::Serialize;
 use shell_io::clock::MonotonicClock;
 use shell_io::config::ByteSize;
 
-use super::{at_least_one, print_line};
+use super::{DataSet, at_least_one, print_line};
 use crate::exit::{Exit, Failure};
 use crate::measure::median;
 use crate::profile::{HotCount, HotPlan, HotRun, Load, Wire, count_all, count_hot, mark_hot, measure_hot};
-use crate::workload::{Distribution, KeySpace, ValueShape, Workload};
+use crate::workload::{Distribution, Workload};
 
 /// What `bench hot-keys` takes.
 #[derive(Debug, clap::Args)]
@@ -31,17 +31,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     requests_per_frame: usize,
 
-    /// Keys of the data set
-    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
-    keys: u64,
-
-    /// Bytes of each key
-    #[arg(long, value_name = "BYTES", default_value_t = 8)]
-    key_size: usize,
-
-    /// Bytes of each value
-    #[arg(long, value_name = "BYTES", default_value_t = 8)]
-    value_size: usize,
+    #[command(flatten)]
+    data_set: DataSet,
 
     /// Popularity of keys: uniform, zipf (0.99) or zipf:THETA
     #[arg(long, value_parser = Distribution::parse, default_value = "zipf")]
@@ -120,16 +111,16 @@ fn counts(plan: &HotPlan) -> Result<Vec<HotCount>, Failure> {
 
 impl Args {
     fn plan(&self) -> Result<HotPlan, Failure> {
-        let usage = Failure::Usage;
         at_least_one("requests-per-frame", self.requests_per_frame, 255)?;
         at_least_one("bursts", self.bursts, 1 << 20)?;
         at_least_one("requests", self.requests, 1 << 30)?;
         at_least_one("repeat", self.repeat, 1000)?;
+        let (keys, values) = self.data_set.shapes()?;
         let load = Load {
             wire: self.wire,
             requests_per_frame: self.requests_per_frame,
-            keys: KeySpace::new(self.keys, self.key_size).map_err(usage)?,
-            values: ValueShape::new(self.value_size).map_err(usage)?,
+            keys,
+            values,
             distribution: self.distribution,
             gets: self.workload.gets(),
             bursts: self.bursts,

@@ -1,6 +1,7 @@
 //! `dpukv bench`: measures servers with YCSB workloads. [`table`] and [`cache`] measure the table alone.
 
 mod cache;
+mod data_set;
 mod datagrams;
 mod echo;
 mod frames;
@@ -21,10 +22,11 @@ use client::{Config, Pipeline};
 use indicatif::{ProgressBar, ProgressStyle};
 use kv_core::design::Design;
 
+pub(crate) use self::data_set::DataSet;
 use crate::cli::Shared;
 use crate::exit::{Exit, Failure};
 use crate::measure::{Cost, Loaded, Measured, Phase, Progress, Report, Run, load, run as measure};
-use crate::workload::{Distribution, KeySpace, ValueShape, Workload};
+use crate::workload::{Distribution, Workload};
 
 /// What `bench` takes.
 #[derive(Debug, clap::Args)]
@@ -33,17 +35,8 @@ pub(crate) struct Args {
     #[command(subcommand)]
     alone: Option<Alone>,
 
-    /// Keys of the data set
-    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
-    keys: u64,
-
-    /// Bytes of each key
-    #[arg(long, value_name = "BYTES", default_value_t = 8)]
-    key_size: usize,
-
-    /// Bytes of each value
-    #[arg(long, value_name = "BYTES", default_value_t = 8)]
-    value_size: usize,
+    #[command(flatten)]
+    data_set: DataSet,
 
     /// YCSB workloads to run, one after the other
     #[arg(long, value_enum, value_delimiter = ',', default_value = "b")]
@@ -156,7 +149,6 @@ pub(crate) fn run(args: &Args, shared: &Shared) -> Result<Exit, Failure> {
 
 impl Args {
     fn phase(&self, shared: &Shared) -> Result<Phase, Failure> {
-        let usage = Failure::Usage;
         above_zero("seconds", self.seconds, 86_400.0)?;
         if let Some(rate) = self.rate {
             above_zero("rate", rate, 1e9)?;
@@ -170,10 +162,11 @@ impl Args {
         let mut config = shared.config();
         config.window = self.window;
         config.requests_per_frame = self.requests_per_frame;
+        let (keys, values) = self.data_set.shapes()?;
         Ok(Phase {
             config,
-            keys: KeySpace::new(self.keys, self.key_size).map_err(usage)?,
-            values: ValueShape::new(self.value_size).map_err(usage)?,
+            keys,
+            values,
             distribution: self.distribution,
             gets,
             threads: self.threads,
