@@ -72,6 +72,11 @@ fn write_responses(into: &mut [u8], responses: &[OwnedResponse]) -> usize {
             continue;
         };
         assert_eq!(writer.value_buf().len(), writer.room());
+        if let Ok(word) = value[..].try_into()
+            && writer.push_word(response.result, word)
+        {
+            continue;
+        }
         let len = value.len().min(writer.room());
         writer.value_buf()[..len].copy_from_slice(&value[..len]);
         writer.push_value(response.result, len);

@@ -49,6 +49,7 @@
 //!
 //! Numbers are little-endian. Nothing is padded or aligned.
 
+mod column;
 mod error;
 mod fold;
 mod reader;

@@ -5,7 +5,7 @@ use core::fmt;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::U16;
 
-use super::fold::Fold;
+use super::column::Column;
 use super::{HEADER_LEN, RESULT_LENS_FOLDED, RESULTS_FOLDED, ResponseHeader, VALUE_FLAG};
 use crate::ResultCode;
 use crate::limits::REQUEST_COUNT_MAX;
@@ -23,8 +23,8 @@ pub const fn response_len_min(request_count: usize) -> usize {
 const RESULT_LEN: usize = size_of::<u8>();
 const VALUE_LEN_LEN: usize = size_of::<U16>();
 
-/// Results and value lengths until they are known to fold or not: 3 KiB, given once and used for one body after the
-/// other. What it holds between two bodies means nothing.
+/// Results and value lengths that turned out not to fold: 3 KiB, given once and used for one body after the other. What it
+/// holds between two bodies means nothing.
 pub struct ResponseColumns {
     results: [u8; REQUEST_COUNT_MAX],
     value_lens: [U16; REQUEST_COUNT_MAX],
@@ -58,8 +58,8 @@ pub struct ResponseWriter<'b> {
     into: &'b mut [u8],
     columns: &'b mut ResponseColumns,
     request_count: usize,
-    results: Fold,
-    value_lens: Fold,
+    results: Column<u8>,
+    value_lens: Column<U16>,
     values_len: usize,
     /// What is left for values, kept up to date because every value asks for it.
     room: usize,
@@ -75,7 +75,7 @@ impl<'b> ResponseWriter<'b> {
             return None;
         }
         let room = into.len().checked_sub(response_len_min(request_count))?;
-        let (results, value_lens) = (Fold::EMPTY, Fold::EMPTY);
+        let (results, value_lens) = (Column::EMPTY, Column::EMPTY);
         Some(Self { into, columns, request_count, results, value_lens, values_len: 0, room })
     }
 
@@ -109,6 +109,19 @@ impl<'b> ResponseWriter<'b> {
         debug_assert!(pushed.is_some(), "a response to no request");
     }
 
+    /// Answers the next request with a value of one word, which most values are. `false`, and nothing done, when there is
+    /// no [`room`](ResponseWriter::room) for it.
+    #[inline]
+    pub fn push_word(&mut self, result: ResultCode, word: [u8; size_of::<u64>()]) -> bool {
+        let start = HEADER_LEN + self.values_len;
+        if self.room < word.len() {
+            return false;
+        }
+        let Some(into) = self.into.get_mut(start..).and_then(<[u8]>::first_chunk_mut) else { return false };
+        *into = word;
+        self.append(result.to_wire() | VALUE_FLAG, Some(word.len() as u16)).is_some()
+    }
+
     /// Answers the next request with the first `len` bytes of [`ResponseWriter::value_buf`].
     ///
     /// A `len` beyond [`ResponseWriter::room`] is a bug of the caller, and makes the response an
@@ -138,21 +151,19 @@ impl<'b> ResponseWriter<'b> {
 
     #[inline]
     fn append(&mut self, result: u8, value_len: Option<u16>) -> Option<()> {
-        let index = self.count();
-        if index >= self.request_count {
+        if self.count() >= self.request_count {
             return None;
         }
-        *self.columns.results.get_mut(index)? = result;
+        let ResponseColumns { results, value_lens } = &mut *self.columns;
         if let Some(value_len) = value_len {
-            *self.columns.value_lens.get_mut(self.value_lens.count())? = U16::new(value_len);
-            self.value_lens = self.value_lens.with(value_len);
+            self.value_lens.push(U16::new(value_len), value_lens)?;
             self.values_len += usize::from(value_len);
             self.room = self.room.saturating_sub(usize::from(value_len));
         } else if self.request_count > 1 {
             // This one will not need its value length.
             self.room += VALUE_LEN_LEN;
         }
-        self.results = self.results.with(u16::from(result));
+        self.results.push(result, results)?;
         if self.count() == self.request_count {
             self.room = 0;
         }
@@ -160,15 +171,15 @@ impl<'b> ResponseWriter<'b> {
     }
 
     fn write_columns(&mut self) -> Option<usize> {
-        let results_len = self.results.column_len(RESULT_LEN);
-        let value_lens_len = self.value_lens.column_len(VALUE_LEN_LEN);
-        let columns_len = results_len + value_lens_len;
+        let results = self.columns.results.get(..self.results.written())?;
+        let value_lens = self.columns.value_lens.get(..self.value_lens.written())?.as_bytes();
+        let columns_len = results.len() + value_lens.len();
         let len = HEADER_LEN + columns_len + self.values_len;
         let header = ResponseHeader {
             count: U16::new(self.count() as u16),
             flags: self.results.flag(RESULTS_FOLDED) | self.value_lens.flag(RESULT_LENS_FOLDED),
-            result: self.results.field() as u8,
-            value_len: U16::new(self.value_lens.field()),
+            result: self.results.field().unwrap_or_default(),
+            value_len: self.value_lens.field().unwrap_or_default(),
             reserved: U16::ZERO,
         };
         let mut rest = self.into.get_mut(..len)?;
@@ -176,8 +187,8 @@ impl<'b> ResponseWriter<'b> {
         if columns_len != 0 && self.values_len <= rest.len() && columns_len <= rest.len() - self.values_len {
             rest.copy_within(..self.values_len, columns_len);
         }
-        put(&mut rest, self.columns.results.get(..results_len)?)?;
-        put(&mut rest, self.columns.value_lens.as_bytes().get(..value_lens_len)?)?;
+        put(&mut rest, results)?;
+        put(&mut rest, value_lens)?;
         Some(len)
     }
 }
