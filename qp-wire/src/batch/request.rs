@@ -119,6 +119,62 @@ impl RequestIter<'_> {
     }
 }
 
+impl<'a> RequestIter<'a> {
+    /// Hands the next `count` requests, or as many as are left, to `take`.
+    ///
+    /// What is left lies in registers meanwhile: so a request costs less than half of what it costs in an iterator that is
+    /// left and entered again for each.
+    #[inline]
+    pub fn take_some(&mut self, count: usize, mut take: impl FnMut(RawRequest<'a>)) {
+        let items = &mut self.items;
+        let count = count.min(items.remaining);
+        items.remaining -= count;
+        let (mut keys, mut values) = (items.keys, items.values);
+        match &mut items.shape {
+            Shape::Uniform(sizes) => {
+                for _ in 0..count {
+                    let Some(request) = split_request(*sizes, &mut keys, &mut values) else { break };
+                    take(request);
+                }
+            }
+            // Most batches that are mixed have requests of one size.
+            Shape::Mixed(Columns {
+                operations: Column::Each(operations),
+                key_lens: Column::Same(key_len),
+                value_lens: Column::Same(value_len),
+                ..
+            }) => {
+                let (taken, left) = operations.split_at_checked(count).unwrap_or((operations, &[]));
+                *operations = left;
+                for &operation in taken {
+                    let value_len = if has_value(operation) { value_len.get() } else { 0 };
+                    let sizes = Sizes { operation, key_len: *key_len, value_len };
+                    let Some(request) = split_request(sizes, &mut keys, &mut values) else { break };
+                    take(request);
+                }
+            }
+            Shape::Mixed(columns) => {
+                for _ in 0..count {
+                    let Some(sizes) = columns.next() else { break };
+                    let Some(request) = split_request(sizes, &mut keys, &mut values) else { break };
+                    take(request);
+                }
+            }
+        }
+        (items.keys, items.values) = (keys, values);
+    }
+}
+
+/// Takes a request of these lengths off the keys and values that are left. `decode` has summed the lengths, so that there
+/// are as many bytes.
+#[inline]
+fn split_request<'a>(sizes: Sizes, keys: &mut &'a [u8], values: &mut &'a [u8]) -> Option<RawRequest<'a>> {
+    let (key, keys_behind) = keys.split_at_checked(usize::from(sizes.key_len))?;
+    let (value, values_behind) = values.split_at_checked(usize::from(sizes.value_len))?;
+    (*keys, *values) = (keys_behind, values_behind);
+    Some(RawRequest { operation: sizes.operation, key, value })
+}
+
 impl<'a> Iterator for RequestIter<'a> {
     type Item = RawRequest<'a>;
 
@@ -130,12 +186,7 @@ impl<'a> Iterator for RequestIter<'a> {
             Shape::Uniform(sizes) => *sizes,
             Shape::Mixed(columns) => columns.next()?,
         };
-        // `decode` has summed the lengths, so the splits succeed.
-        let (key, keys) = items.keys.split_at_checked(usize::from(sizes.key_len))?;
-        let (value, values) = items.values.split_at_checked(usize::from(sizes.value_len))?;
-        items.keys = keys;
-        items.values = values;
-        Some(RawRequest { operation: sizes.operation, key, value })
+        split_request(sizes, &mut items.keys, &mut items.values)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

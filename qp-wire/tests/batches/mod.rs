@@ -43,8 +43,20 @@ pub(crate) struct OwnedResponse {
     pub(crate) value: Option<Vec<u8>>,
 }
 
+/// The requests one by one, which are the same as some at a time.
 pub(crate) fn read_requests(batch: &RequestBatch<'_>) -> Vec<OwnedRequest> {
-    batch.iter().map(|request| OwnedRequest::new(request.operation, request.key, request.value)).collect()
+    let owned = |request: RawRequest<'_>| OwnedRequest::new(request.operation, request.key, request.value);
+    let requests: Vec<_> = batch.iter().map(owned).collect();
+    for count in [1, 3, 8, requests.len(), requests.len() + 1] {
+        let (mut rest, mut some) = (batch.iter(), Vec::new());
+        while rest.len() > 0 {
+            let (left, taken) = (rest.len(), some.len());
+            rest.take_some(count, |request| some.push(owned(request)));
+            assert_eq!((some.len() - taken, left - rest.len()), (count.min(left), count.min(left)));
+        }
+        assert_eq!(some, requests, "{count} at a time");
+    }
+    requests
 }
 
 pub(crate) fn read_responses(batch: &ResponseBatch<'_>) -> Vec<OwnedResponse> {
