@@ -137,6 +137,12 @@ impl<'l, 'a> KeyLanes<'l, 'a> {
         Self { bytes, placements }
     }
 
+    /// The places of the keys, in the order of their bytes.
+    #[inline]
+    pub(crate) fn placements(&self) -> [Placement; KEY_LANES] {
+        self.placements.map(Placement)
+    }
+
     /// The keys, in the order of their bytes.
     #[inline]
     pub fn keys(&self) -> impl Iterator<Item = Key<'a>> {
@@ -153,6 +159,12 @@ impl<'a> Key<'a> {
     #[must_use]
     pub fn new(secret: &Secret, bytes: &'a [u8]) -> Self {
         Self { bytes, placement: Placement::of(secret, bytes), aim: NOWHERE }
+    }
+
+    /// A key that has no place yet.
+    #[inline]
+    pub(crate) const fn unplaced(bytes: &'a [u8]) -> Self {
+        Self { bytes, placement: Placement(0), aim: NOWHERE }
     }
 
     /// The key itself.
@@ -180,6 +192,12 @@ impl<'a> Key<'a> {
     #[inline]
     pub(crate) const fn aim(&self) -> usize {
         self.aim
+    }
+
+    /// Places a key that is [`unplaced`](Self::unplaced).
+    #[inline]
+    pub(crate) const fn place(&mut self, placement: Placement) {
+        self.placement = placement;
     }
 
     #[inline]

@@ -6,7 +6,7 @@ use heapless::Vec;
 
 use crate::design::PARTITION_COUNT_MAX;
 use crate::hash::{Key, KeyHash, PartitionId, Secret};
-use crate::table::{Table, TableReader, TableStats};
+use crate::table::{Index, Table, TableReader, TableStats};
 
 /// One partition, as far as this core may use it.
 #[derive(Debug)]
@@ -23,6 +23,9 @@ pub enum Partition<'m> {
 pub struct Store<'m> {
     secret: Secret,
     partitions: Vec<Partition<'m>, PARTITION_COUNT_MAX>,
+    /// The indexes of the partitions, for prefetches: each request is prefetched in up to three stages, none of which asks
+    /// who owns what it looks into.
+    indexes: Vec<Option<Index<'m>>, PARTITION_COUNT_MAX>,
 }
 
 impl fmt::Debug for Store<'_> {
@@ -34,7 +37,7 @@ impl fmt::Debug for Store<'_> {
 impl<'m> Store<'m> {
     /// A store without partitions. All tables that join it were formatted with this secret.
     pub fn new(secret: Secret) -> Self {
-        Self { secret, partitions: Vec::new() }
+        Self { secret, partitions: Vec::new(), indexes: Vec::new() }
     }
 
     /// Adds the next partition.
@@ -43,7 +46,15 @@ impl<'m> Store<'m> {
     /// The partition, when there are [`PARTITION_COUNT_MAX`] already.
     #[expect(clippy::result_large_err, reason = "what does not fit is handed back, at set-up only")]
     pub fn push(&mut self, partition: Partition<'m>) -> Result<(), Partition<'m>> {
-        self.partitions.push(partition)
+        let index = match &partition {
+            Partition::Owned(table) => Some(*table.look()),
+            Partition::Read(reader) => Some(*reader.look()),
+            Partition::Elsewhere => None,
+        };
+        self.partitions.push(partition)?;
+        // It has as much room.
+        let _ = self.indexes.push(index);
+        Ok(())
     }
 
     /// How many partitions there are, wherever they live.
@@ -67,34 +78,42 @@ impl<'m> Store<'m> {
         self.partitions.get_mut(usize::from(id.0))
     }
 
-    /// Starts to bring the key's bucket into the cache.
     #[inline]
+    fn index(&self, id: PartitionId) -> Option<&Index<'m>> {
+        self.indexes.get(usize::from(id.0))?.as_ref()
+    }
+
+    /// Starts to bring the key's bucket into the cache.
+    #[inline(always)]
     pub fn prefetch(&self, id: PartitionId, key: &mut Key<'_>) {
-        match self.partitions.get(usize::from(id.0)) {
-            Some(Partition::Owned(table)) => table.prefetch(key),
-            Some(Partition::Read(reader)) => reader.prefetch(key),
-            _ => {}
+        if let Some(index) = self.index(id) {
+            index.prefetch(key);
         }
     }
 
     /// Starts to bring the bucket that has the key into the cache, if that is not the first one, which should be there.
-    #[inline]
+    #[inline(always)]
     pub fn prefetch_other(&self, id: PartitionId, key: &mut Key<'_>) {
-        match self.partitions.get(usize::from(id.0)) {
-            Some(Partition::Owned(table)) => table.prefetch_other(key),
-            Some(Partition::Read(reader)) => reader.prefetch_other(key),
-            _ => {}
+        if let Some(index) = self.index(id) {
+            index.prefetch_other(key);
         }
     }
 
     /// Starts to bring the key's item into the cache, if it lies outside its bucket, which should be there.
-    #[inline]
+    #[inline(always)]
     pub fn prefetch_item(&self, id: PartitionId, key: &Key<'_>) {
-        match self.partitions.get(usize::from(id.0)) {
-            Some(Partition::Owned(table)) => table.prefetch_item(key),
-            Some(Partition::Read(reader)) => reader.prefetch_item(key),
-            _ => {}
+        if let Some(index) = self.index(id) {
+            index.prefetch_item(key);
         }
+    }
+
+    /// Whether [`prefetch_item`](Self::prefetch_item) may find anything: not where all items lie in their buckets.
+    pub fn has_items_elsewhere(&self) -> bool {
+        self.partitions.iter().any(|partition| match partition {
+            Partition::Owned(table) => table.uses_log(),
+            Partition::Read(_) => true,
+            Partition::Elsewhere => false,
+        })
     }
 
     /// Empties every partition that this core owns.

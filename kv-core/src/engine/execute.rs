@@ -1,7 +1,6 @@
 //! One request against the store.
 
-use qp_wire::limits::{KEY_LEN_MAX, KEY_LEN_MIN};
-use qp_wire::{Opcode, Operation, RawRequest, Request, ResultCode, TtlMs};
+use qp_wire::{Opcode, Operation, Request, ResultCode, TtlMs};
 
 use super::lookahead::Prepared;
 use super::stage::{Profile, Stage};
@@ -13,6 +12,9 @@ use crate::table::{
     SetOutcome, Table, TableReader, TouchOutcome, TtlOutcome,
 };
 
+/// Bytes of a value that is one word.
+const WORD_LEN: usize = size_of::<u64>();
+
 /// Where the answers of one frame or batch go, in the order of its requests.
 pub(super) trait Answer {
     /// Where the next answer's value goes, as much as it may have.
@@ -20,6 +22,9 @@ pub(super) trait Answer {
 
     /// The next answer, with the first `value_len` bytes of [`value_buf`](Self::value_buf) if it has a value.
     fn push(&mut self, result: ResultCode, value_len: Option<usize>);
+
+    /// The next answer, with a value of one word. `false`, and nothing done, when there is no room for that.
+    fn push_word(&mut self, word: [u8; WORD_LEN]) -> bool;
 
     /// Is told that the next answer is the value of an item with a time to live.
     #[inline]
@@ -30,6 +35,7 @@ pub(super) trait Answer {
 type Outcome = (ResultCode, Option<usize>);
 
 /// Executes one request, with the stage entered, and answers it.
+#[inline]
 pub(super) fn execute(
     prepared: &Prepared<'_>,
     store: &mut Store<'_>,
@@ -39,13 +45,55 @@ pub(super) fn execute(
     profile: &mut impl Profile,
 ) {
     counters.add(Counter::Requests, 1);
-    counters.add(Counter::HashMismatches, u64::from(prepared.hash_mismatch));
-    if let Some(outcome) = get(prepared, store, now, answer) {
-        count(outcome.0, true, counters);
-        profile.enter(Stage::Respond);
-        return answer.push(outcome.0, outcome.1);
+    if let Some(Partition::Owned(table)) = store.partition_mut(prepared.partition)
+        && let Some(counter) = execute_words(prepared, table, answer, profile)
+    {
+        return counters.add(counter, 1);
     }
-    let request = prepared.refusal.map_or_else(|| prepared.raw.decode(), Err);
+    execute_any(prepared, store, now, answer, counters, profile);
+}
+
+/// Executes and answers a GET or SET of words, if it can be done where the key was fetched from; what it is counted as.
+/// Most requests are such, and need neither operands nor a place for a value of any length: to decode them and to tell all
+/// operations apart takes as long as the table does.
+#[inline(always)]
+fn execute_words(
+    prepared: &Prepared<'_>,
+    table: &mut Table<'_>,
+    answer: &mut impl Answer,
+    profile: &mut impl Profile,
+) -> Option<Counter> {
+    const GET: u8 = Opcode::Get.to_wire();
+    const SET: u8 = Opcode::Set.to_wire();
+    match prepared.operation {
+        GET => {
+            let word = table.get_word(&prepared.key)?;
+            profile.enter(Stage::Respond);
+            answer.push_word(word).then_some(Counter::Hits)
+        }
+        SET => {
+            let is_stored = table.set_word(&prepared.key, prepared.value.try_into().ok()?);
+            is_stored.then(|| {
+                profile.enter(Stage::Respond);
+                answer.push(ResultCode::Success, None);
+                Counter::Writes
+            })
+        }
+        _ => None,
+    }
+}
+
+#[inline(never)]
+fn execute_any(
+    prepared: &Prepared<'_>,
+    store: &mut Store<'_>,
+    now: Millis,
+    answer: &mut impl Answer,
+    counters: &mut Counters,
+    profile: &mut impl Profile,
+) {
+    counters.add(Counter::HashMismatches, u64::from(prepared.hash_mismatch));
+    let request = if prepared.hash_mismatch { Err(ResultCode::Error) } else { prepared.raw().decode() };
     let (result, value_len) = match &request {
         Err(result) => (*result, None),
         Ok(Request { operation: Operation::Reset, .. }) => {
@@ -61,21 +109,6 @@ pub(super) fn execute(
     count(result, request.is_ok_and(|request| request.operation.opcode().is_read()), counters);
     profile.enter(Stage::Respond);
     answer.push(result, value_len);
-}
-
-/// The outcome of a GET of our own partition; `None` for anything else. Most requests are such, and need no operands: to
-/// decode them and to tell all operations apart takes as long as the table does.
-#[inline]
-fn get(prepared: &Prepared<'_>, store: &mut Store<'_>, now: Millis, answer: &mut impl Answer) -> Option<Outcome> {
-    let RawRequest { operation, key, .. } = prepared.raw;
-    let is_valid = operation == Opcode::Get.to_wire() && (KEY_LEN_MIN..=KEY_LEN_MAX).contains(&key.len());
-    match store.partition_mut(prepared.partition) {
-        Some(Partition::Owned(table)) if is_valid && prepared.refusal.is_none() => {
-            let outcome = table.get(&prepared.key, now, answer.value_buf());
-            Some(got(outcome, answer))
-        }
-        _ => None,
-    }
 }
 
 fn count(result: ResultCode, is_read: bool, counters: &mut Counters) {

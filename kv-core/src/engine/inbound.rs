@@ -8,7 +8,7 @@ use qp_wire::native::{self, FrameHeader, FrameKind, IDENTITY_LEN_MAX, NativeErro
 use qp_wire::protocol::{Protocol, protocol_of};
 use qp_wire::{DropReason, RawRequest, ResultCode, mica};
 
-use super::lookahead::Incoming;
+use super::lookahead::{Prepared, REFUSED_OPERATION};
 use super::policy::Policy;
 use crate::hash::KeyHash;
 use crate::port::Frame;
@@ -86,7 +86,17 @@ impl<'a> Inbound<'a> {
     }
 }
 
-/// The requests of one frame.
+/// A request as it came in, with what its frame says about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Incoming<'a> {
+    pub(super) raw: RawRequest<'a>,
+    /// The hash that a MICA2 client has put beside the key.
+    pub(super) claimed_hash: Option<KeyHash>,
+    /// Whether its source is an administrator.
+    pub(super) may_reset: bool,
+}
+
+/// The requests of one frame or run.
 pub(super) struct Requests<'a> {
     of_frame: OfFrame<'a>,
     may_reset: bool,
@@ -95,6 +105,36 @@ pub(super) struct Requests<'a> {
 enum OfFrame<'a> {
     Native(RequestIter<'a>),
     Mica(mica::Requests<'a>),
+}
+
+impl<'a> Requests<'a> {
+    /// The requests of a native batch.
+    #[inline]
+    pub(super) fn of_batch(batch: RequestBatch<'a>, may_reset: bool) -> Self {
+        Self { of_frame: OfFrame::Native(batch.iter()), may_reset }
+    }
+
+    /// Moves requests into places until these are full or none is left; how many it were.
+    #[inline]
+    pub(super) fn take_into(&mut self, places: &mut [Option<Prepared<'a>>]) -> usize {
+        let (may_reset, room) = (self.may_reset, places.len());
+        let mut left = places.iter_mut();
+        let mut take = |raw, claimed_hash| {
+            // There is one for each.
+            if let Some(place) = left.next() {
+                *place = Some(Prepared::new(raw, claimed_hash, may_reset));
+            }
+        };
+        match &mut self.of_frame {
+            OfFrame::Native(requests) => requests.take_some(room, |raw| take(raw, None)),
+            OfFrame::Mica(requests) => {
+                for request in requests.take(room) {
+                    take(as_native(&request), Some(KeyHash(request.key_hash)));
+                }
+            }
+        }
+        room - left.len()
+    }
 }
 
 impl<'a> Iterator for Requests<'a> {
@@ -128,7 +168,7 @@ pub(super) fn is_mica(operation: u8) -> bool {
 
 /// What stands in a queue pair for a request that must not be executed.
 pub(super) fn refused(raw: RawRequest<'_>) -> RawRequest<'_> {
-    RawRequest { operation: super::lookahead::REFUSED_OPERATION, value: &[], ..raw }
+    RawRequest { operation: REFUSED_OPERATION, value: &[], ..raw }
 }
 
 /// What MICA2's client is told: it knows one result for whatever is wrong with a request, and another for RESET.

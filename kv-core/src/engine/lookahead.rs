@@ -8,18 +8,20 @@
 //!   source ─▶ decode, hash, prefetch ─▶ … 16 requests … ─▶ other bucket ─▶ … 8 … ─▶ item in the log ─▶ … 8 … ─▶ execute
 //! ```
 //!
-//! MICA2 gains all there is to gain with 32 requests in flight and 85 % with 8 (measured on its own store). Keys are
-//! hashed eight at a time, side by side in vector registers where there are some.
+//! MICA2 gains all there is to gain with 32 requests in flight and 85 % with 8 (measured on its own store). Requests are
+//! decoded and their keys hashed eight at a time, side by side in vector registers where there are some; each is written
+//! once, into the place where it stays until it is executed.
 
-use heapless::Vec;
-use qp_wire::{Opcode, RawRequest, ResultCode};
+use qp_wire::{Opcode, RawRequest};
 
+use super::inbound::Requests;
 use super::stage::{Profile, Stage};
 use crate::hash::{KEY_LANES, Key, KeyHash, KeyLanes, PartitionId};
 use crate::partition::Store;
 
 /// Requests between the first stage and the execution.
 const DEPTH: usize = 32;
+const _: () = assert!(DEPTH.is_multiple_of(KEY_LANES));
 
 /// Places for requests in the pipeline; a power of two, since it is divided by.
 const CAPACITY: usize = 64;
@@ -32,73 +34,120 @@ const ITEM_DISTANCE: usize = 8;
 /// An operation byte that no protocol knows: what a request becomes that must not be executed.
 pub(super) const REFUSED_OPERATION: u8 = 0x7f;
 
-/// A request as it came in, with what its frame says about it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Incoming<'a> {
-    pub(super) raw: RawRequest<'a>,
-    /// The hash that a MICA2 client has put beside the key.
-    pub(super) claimed_hash: Option<KeyHash>,
-    /// Whether its source is an administrator.
-    pub(super) may_reset: bool,
-}
-
-/// A request that is ready to be executed. It is decoded only then: a decoded one takes several shapes, and to move it
+/// A request in the pipeline. It is decoded only when it is executed: a decoded one takes several shapes, and to move it
 /// costs more than to decode it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prepared<'a> {
-    pub(super) raw: RawRequest<'a>,
-    /// What to answer instead of executing it.
-    pub(super) refusal: Option<ResultCode>,
     pub(super) key: Key<'a>,
+    pub(super) value: &'a [u8],
+    /// The hash that a MICA2 client has put beside the key.
+    claimed_hash: Option<KeyHash>,
     pub(super) partition: PartitionId,
+    /// [`REFUSED_OPERATION`] for a request that must not be executed.
+    pub(super) operation: u8,
+    /// Whether the claimed hash is another key's.
     pub(super) hash_mismatch: bool,
 }
 
-/// The pipeline over one burst.
-pub(super) struct Lookahead<'a, I> {
-    /// Gone with its last request: to ask again costs as much as a request.
-    source: Option<I>,
-    prepared: [Option<Prepared<'a>>; CAPACITY],
-    /// Free-running: where the next request goes in and comes out.
-    next_in: usize,
-    next_out: usize,
+impl<'a> Prepared<'a> {
+    /// A request as it came in, before anybody knows its place.
+    ///
+    /// `may_reset` says whether its source is an administrator.
+    #[inline(always)]
+    pub(super) fn new(raw: RawRequest<'a>, claimed_hash: Option<KeyHash>, may_reset: bool) -> Self {
+        let is_refused = raw.operation == Opcode::Reset.to_wire() && !may_reset;
+        Self {
+            key: Key::unplaced(raw.key),
+            value: raw.value,
+            claimed_hash,
+            partition: PartitionId(0),
+            operation: if is_refused { REFUSED_OPERATION } else { raw.operation },
+            hash_mismatch: false,
+        }
+    }
+
+    /// The request as a format carries it.
+    pub(super) const fn raw(&self) -> RawRequest<'a> {
+        RawRequest { operation: self.operation, key: self.key.bytes(), value: self.value }
+    }
+
+    /// Finds out which partition has its key.
+    #[inline]
+    fn assign(&mut self, partition_count: u16) {
+        if self.claimed_hash.is_none() && partition_count <= 1 {
+            return;
+        }
+        // The hash is computed here whatever the client says: it decides who may touch the key, if there is a choice.
+        let hash = KeyHash::of(self.key.bytes());
+        if self.claimed_hash.is_some_and(|claimed| claimed != hash) && !self.key.bytes().is_empty() {
+            self.hash_mismatch = true;
+            self.operation = REFUSED_OPERATION;
+        }
+        self.partition = hash.partition(partition_count);
+    }
 }
 
-impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
+/// Places for the requests that go through the first stage together.
+type Group<'a> = [Option<Prepared<'a>>; KEY_LANES];
+
+/// The pipeline over one burst, whose frames' or runs' requests come from `I`.
+pub(super) struct Lookahead<'a, I> {
+    source: I,
+    /// What is left of the present frame or run; `None` behind the last one.
+    requests: Option<Requests<'a>>,
+    prepared: [Option<Prepared<'a>>; CAPACITY],
+    /// How many requests have come in and gone out.
+    in_count: usize,
+    out_count: usize,
+    /// Whether there was anything for the third stage to fetch when the burst began. What this burst puts into a log lies in
+    /// the cache.
+    fetches_items: bool,
+}
+
+impl<'a, I: Iterator<Item = Requests<'a>>> Lookahead<'a, I> {
     /// A pipeline over `source` that has not [begun](Self::begin). It is several kilobytes long, and made where it stays.
     #[inline]
-    pub(super) const fn new(source: I) -> Self {
-        Self { source: Some(source), prepared: [None; CAPACITY], next_in: 0, next_out: 0 }
+    pub(super) fn new(mut source: I) -> Self {
+        let requests = source.next();
+        Self { source, requests, prepared: [None; CAPACITY], in_count: 0, out_count: 0, fetches_items: false }
     }
 
     /// Begins with the first requests.
     pub(super) fn begin(&mut self, store: &Store<'_>, profile: &mut impl Profile) {
-        while self.next_in < DEPTH && self.take_in(store, profile) {}
-        profile.enter(Stage::Process);
-        for distance in 0..OTHER_DISTANCE {
-            self.prefetch_other(distance, store);
+        while self.in_count < DEPTH && self.requests.is_some() {
+            self.take_in(store, profile);
         }
-        for distance in 0..ITEM_DISTANCE {
-            self.prefetch_item(distance, store);
+        profile.enter(Stage::Process);
+        for index in 0..OTHER_DISTANCE.min(self.in_count) {
+            self.prefetch_other(index, store);
+        }
+        self.fetches_items = store.has_items_elsewhere();
+        if self.fetches_items {
+            for index in 0..ITEM_DISTANCE.min(self.in_count) {
+                self.prefetch_item(index, store);
+            }
         }
     }
 
     /// The next request, or `None` behind the last one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self, store: &Store<'_>, profile: &mut impl Profile) -> Option<&Prepared<'a>> {
-        let index = self.next_out % CAPACITY;
-        if self.next_out == self.next_in {
+        let index = self.out_count;
+        if index == self.in_count {
             return None;
         }
-        self.next_out = self.next_out.wrapping_add(1);
-        if self.waiting() < DEPTH {
+        self.out_count = index + 1;
+        // Only the last group is not full.
+        if index.is_multiple_of(KEY_LANES) && self.requests.is_some() {
             self.take_in(store, profile);
         }
         profile.enter(Stage::Process);
-        self.prefetch_other(OTHER_DISTANCE - 1, store);
-        self.prefetch_item(ITEM_DISTANCE - 1, store);
-        // It stays where it is: others come to its place only after a lap.
-        self.prepared.get(index)?.as_ref()
+        // Behind the last request there may be old ones, for which another look into lines that are at hand does no harm.
+        self.prefetch_other(index + OTHER_DISTANCE, store);
+        if self.fetches_items {
+            self.prefetch_item(index + ITEM_DISTANCE, store);
+        }
+        self.prepared.get(index % CAPACITY)?.as_ref()
     }
 
     /// Leaves out the next requests, whose frame cannot be answered.
@@ -108,71 +157,50 @@ impl<'a, I: Iterator<Item = Incoming<'a>>> Lookahead<'a, I> {
         }
     }
 
-    /// Takes in as many requests as are hashed together, or what is left of them; whether there was one.
-    #[inline]
-    fn take_in(&mut self, store: &Store<'_>, profile: &mut impl Profile) -> bool {
-        let Some(source) = &mut self.source else { return false };
+    /// Takes in as many requests as are hashed together, or what is left of them.
+    #[inline(never)]
+    fn take_in(&mut self, store: &Store<'_>, profile: &mut impl Profile) {
         profile.enter(Stage::Parse);
-        let mut incoming: Vec<Incoming<'a>, KEY_LANES> = Vec::new();
-        incoming.extend(source.by_ref().take(KEY_LANES));
-        if incoming.len() < KEY_LANES {
-            self.source = None;
-        }
-        if incoming.is_empty() {
-            return false;
-        }
-        profile.enter(Stage::Hash);
-        let names: [&[u8]; KEY_LANES] =
-            core::array::from_fn(|lane| incoming.get(lane).map_or(&[][..], |incoming| incoming.raw.key));
-        let lanes = KeyLanes::new(store.secret(), &names);
-        for (incoming, key) in incoming.iter().zip(lanes.keys()) {
-            if let Some(slot) = self.prepared.get_mut(self.next_in % CAPACITY) {
-                let prepared = slot.insert(prepare(incoming, key, store));
-                store.prefetch(prepared.partition, &mut prepared.key);
+        let (groups, _) = self.prepared.as_chunks_mut();
+        let Some(group) = groups.get_mut(self.in_count / KEY_LANES % (CAPACITY / KEY_LANES)) else { return };
+        let mut count = 0;
+        while let Some(requests) = &mut self.requests {
+            count += requests.take_into(group.get_mut(count..).unwrap_or_default());
+            if count == KEY_LANES {
+                break;
             }
-            self.next_in = self.next_in.wrapping_add(1);
+            self.requests = self.source.next();
         }
-        true
+        self.in_count += count;
+        profile.enter(Stage::Hash);
+        place(group, count, store);
     }
 
-    #[inline]
-    fn prefetch_other(&mut self, distance: usize, store: &Store<'_>) {
-        if distance < self.waiting()
-            && let Some(Some(prepared)) = self.prepared.get_mut(self.next_out.wrapping_add(distance) % CAPACITY)
-        {
+    #[inline(always)]
+    fn prefetch_other(&mut self, index: usize, store: &Store<'_>) {
+        if let Some(Some(prepared)) = self.prepared.get_mut(index % CAPACITY) {
             store.prefetch_other(prepared.partition, &mut prepared.key);
         }
     }
 
-    #[inline]
-    fn prefetch_item(&self, distance: usize, store: &Store<'_>) {
-        if distance < self.waiting()
-            && let Some(Some(prepared)) = self.prepared.get(self.next_out.wrapping_add(distance) % CAPACITY)
-        {
+    #[inline(always)]
+    fn prefetch_item(&self, index: usize, store: &Store<'_>) {
+        if let Some(Some(prepared)) = self.prepared.get(index % CAPACITY) {
             store.prefetch_item(prepared.partition, &prepared.key);
         }
     }
-
-    /// Requests that are in the pipeline.
-    #[inline]
-    fn waiting(&self) -> usize {
-        self.next_in.wrapping_sub(self.next_out)
-    }
 }
 
+/// Hashes the keys of the first requests of a group and fetches their first lines.
 #[inline]
-fn prepare<'a>(incoming: &Incoming<'a>, key: Key<'a>, store: &Store<'_>) -> Prepared<'a> {
-    let bytes = key.bytes();
-    // The hash is computed here whatever the client says: it decides who may touch the key, if there is a choice.
-    let is_asked_for = incoming.claimed_hash.is_some() || store.partition_count() > 1;
-    let hash = is_asked_for.then(|| KeyHash::of(bytes));
-    let hash_mismatch = !bytes.is_empty() && incoming.claimed_hash.is_some() && incoming.claimed_hash != hash;
-    let refusal = if hash_mismatch {
-        Some(ResultCode::Error)
-    } else {
-        let is_reset = incoming.raw.operation == Opcode::Reset.to_wire();
-        (is_reset && !incoming.may_reset).then_some(ResultCode::NotSupported)
-    };
-    let partition = hash.map_or(PartitionId(0), |hash| store.partition_of(hash));
-    Prepared { raw: incoming.raw, refusal, key, partition, hash_mismatch }
+fn place(group: &mut Group<'_>, count: usize, store: &Store<'_>) {
+    // Behind them there may be old ones.
+    let names = group.each_ref().map(|place| place.as_ref().map_or(&[][..], |prepared| prepared.key.bytes()));
+    let placements = KeyLanes::new(store.secret(), &names).placements();
+    for (place, placement) in group.iter_mut().zip(placements).take(count) {
+        let Some(prepared) = place else { continue };
+        prepared.key.place(placement);
+        prepared.assign(store.partition_count());
+        store.prefetch(prepared.partition, &mut prepared.key);
+    }
 }

@@ -23,8 +23,9 @@ use qp_wire::batch::{ResponseColumns, ResponseWriter};
 use qp_wire::qp::{RUN_HEADER_LEN, RequestRuns, SLOT_HEADER_LEN, put_response_run_header, request_runs};
 
 use super::execute::{Answer, execute};
+use super::inbound::Requests;
 use super::link::{Fault, Link, QueuePairEnd};
-use super::lookahead::{Incoming, Lookahead};
+use super::lookahead::Lookahead;
 use super::stage::{Profile, Stage, Unprofiled};
 use super::{Engine, Turn, Waiting};
 use crate::counters::{Counter, Counters};
@@ -156,11 +157,8 @@ impl<D: DmaEngine, W: Window, L: Profile> Process<'_, D, W, L> {
         profile.enter(Stage::Parse);
         let all_runs: Vec<Option<RequestRuns<'_>>, BURST_SLOT_COUNT> =
             burst.iter().zip(private.iter()).map(|(taken, slot)| taken.runs_in(slot)).collect();
-        let batches = all_runs.iter().flatten().flat_map(RequestRuns::iter).map(|run| run.batch);
-        let may_reset = *may_reset;
-        let requests =
-            batches.flat_map(|batch| batch.iter()).map(move |raw| Incoming { raw, claimed_hash: None, may_reset });
-        let mut lookahead = Lookahead::new(requests);
+        let runs = all_runs.iter().flatten().flat_map(RequestRuns::iter);
+        let mut lookahead = Lookahead::new(runs.map(|run| Requests::of_batch(run.batch, *may_reset)));
         lookahead.begin(store, profile);
         for (mut taken, runs) in core::mem::take(burst).into_iter().zip(&all_runs) {
             let Some(link) = links.get_mut(taken.index) else { continue };
@@ -247,7 +245,7 @@ impl<L: Profile> Core<'_, '_, L> {
     fn answer_runs<'a>(
         &mut self,
         runs: RequestRuns<'_>,
-        lookahead: &mut Lookahead<'a, impl Iterator<Item = Incoming<'a>>>,
+        lookahead: &mut Lookahead<'a, impl Iterator<Item = Requests<'a>>>,
         slot: &mut [u8],
     ) -> Option<usize> {
         let mut len = SLOT_HEADER_LEN;
@@ -284,6 +282,11 @@ impl Answer for RunAnswers<'_> {
     #[inline]
     fn push(&mut self, result: ResultCode, value_len: Option<usize>) {
         Answer::push(&mut self.writer, result, value_len);
+    }
+
+    #[inline]
+    fn push_word(&mut self, word: [u8; 8]) -> bool {
+        Answer::push_word(&mut self.writer, word)
     }
 
     #[inline]
@@ -334,8 +337,7 @@ mod tests {
         let other = of(b"goes", Operation::Ttl);
         let bytes = [run(&[stays]), run(&[stays, goes, stays]), run(&[other, stays]), run(&[goes])].concat();
         let runs = request_runs(&bytes).expect("good runs");
-        let requests = runs.iter().flat_map(|run| run.batch.iter());
-        let mut lookahead = Lookahead::new(requests.map(|raw| Incoming { raw, claimed_hash: None, may_reset: false }));
+        let mut lookahead = Lookahead::new(runs.iter().map(|run| Requests::of_batch(run.batch, false)));
         lookahead.begin(&store, &mut Unprofiled);
         let mut core = Core {
             store: &mut store,

@@ -1,8 +1,6 @@
 //! `Serve`: packets in, table, packets out, on one core. The role of `cpu-only`, `dpu-only` and `shrd`, and of spare
 //! cores in `dual`.
 
-use core::slice;
-
 use arch::{Tick, TickRate};
 use heapless::Vec;
 use qp_wire::batch::{ResponseColumns, ResponseWriter};
@@ -11,7 +9,7 @@ use qp_wire::{DropReason, ResultCode, mica};
 
 use super::execute::{Answer, execute};
 use super::inbound::{HereOnly, IdentityBytes, Inbound, Requests, Screened, answer_here, mica_result, screen};
-use super::lookahead::{Incoming, Lookahead};
+use super::lookahead::Lookahead;
 use super::outbound::transmit;
 use super::policy::Policy;
 use super::stage::{Profile, Stage, Unprofiled};
@@ -141,7 +139,8 @@ impl<'m, P: PacketPort, L: Profile> Serve<'m, P, L> {
             .zip(rooms)
             .map(|(frame, room)| (screen(frame, *room, &self.policy), self.policy.may_reset(frame.source().ip())))
             .collect();
-        let mut lookahead = Lookahead::new(InTurn { frames: screened.iter(), of_frame: None });
+        let frames = screened.iter().filter_map(|(frame, may_reset)| Some((frame.as_ref().ok()?, may_reset)));
+        let mut lookahead = Lookahead::new(frames.map(|(frame, may_reset)| frame.inbound.requests(*may_reset)));
         lookahead.begin(&self.store, &mut self.profile);
         let mut answers = Vec::new();
         let mut rest = &mut self.replies.bytes[..];
@@ -167,27 +166,6 @@ impl<'m, P: PacketPort, L: Profile> Serve<'m, P, L> {
 
 /// What a frame asks for.
 type Outcome<'a> = Result<Screened<'a>, HereOnly>;
-
-/// The requests of all frames that ask for the store, each frame's with whether its source may RESET.
-struct InTurn<'s, 'a> {
-    frames: slice::Iter<'s, (Outcome<'a>, bool)>,
-    of_frame: Option<Requests<'a>>,
-}
-
-impl<'a> Iterator for InTurn<'_, 'a> {
-    type Item = Incoming<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Incoming<'a>> {
-        loop {
-            if let Some(incoming) = self.of_frame.as_mut().and_then(Iterator::next) {
-                return Some(incoming);
-            }
-            let (screened, may_reset) = self.frames.next()?;
-            self.of_frame = screened.as_ref().ok().map(|screened| screened.inbound.requests(*may_reset));
-        }
-    }
-}
 
 /// What becomes of a frame.
 #[derive(Clone, Copy, Debug)]
@@ -221,7 +199,7 @@ impl<L: Profile> Core<'_, '_, L> {
     fn answer_frame<'a>(
         &mut self,
         inbound: &Inbound<'_>,
-        lookahead: &mut Lookahead<'a, impl Iterator<Item = Incoming<'a>>>,
+        lookahead: &mut Lookahead<'a, impl Iterator<Item = Requests<'a>>>,
         region: &mut [u8],
         columns: &mut ResponseColumns,
     ) -> Option<usize> {
@@ -267,6 +245,11 @@ impl Answer for ResponseWriter<'_> {
             None => Self::push(self, result),
         }
     }
+
+    #[inline]
+    fn push_word(&mut self, word: [u8; 8]) -> bool {
+        Self::push_word(self, ResultCode::Success, word)
+    }
 }
 
 /// The place of one answer in a MICA2 frame.
@@ -284,6 +267,14 @@ impl Answer for MicaAnswer<'_, '_> {
         let result = mica_result(self.head.operation, result);
         let pushed = self.writer.push_in_place(self.head, result, value_len.unwrap_or_default());
         debug_assert!(pushed.is_ok(), "a response has less room than its request");
+    }
+
+    #[inline]
+    fn push_word(&mut self, word: [u8; 8]) -> bool {
+        let Some(into) = self.value_buf().first_chunk_mut() else { return false };
+        *into = word;
+        self.push(ResultCode::Success, Some(word.len()));
+        true
     }
 }
 

@@ -28,7 +28,7 @@ const FETCHED_WORDS_MAX: usize = 32 * LINE_WORDS;
 
 /// The index for who looks up.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Index<'m> {
+pub(crate) struct Index<'m> {
     pub(super) words: Words<'m>,
     /// The buckets in it.
     buckets: &'m [[AtomicU64; LINE_WORDS]],
@@ -190,7 +190,7 @@ impl<'m> Index<'m> {
 
     /// Fetches the line of the key's home.
     #[inline]
-    pub(super) fn prefetch(&self, key: &mut Key<'_>) {
+    pub(crate) fn prefetch(&self, key: &mut Key<'_>) {
         let number = self.layout.number_of(key.placement().to_bits() as u32);
         key.set_aim(number);
         self.prefetch_bucket(number);
@@ -199,7 +199,7 @@ impl<'m> Index<'m> {
     /// Looks into the key's home, which should have arrived, for which of its two buckets has the key, and fetches that
     /// one. Which it is cannot be predicted, so that it is chosen without a branch.
     #[inline]
-    pub(super) fn prefetch_other(&self, key: &mut Key<'_>) {
+    pub(crate) fn prefetch_other(&self, key: &mut Key<'_>) {
         let home = key.aim();
         let Some(line) = self.buckets.get(home) else { return };
         let tag = Tag::of(key.placement());
@@ -214,7 +214,7 @@ impl<'m> Index<'m> {
     /// Looks into the bucket that was chosen, which should have arrived, for a way into the log, and fetches the first
     /// item there with the right tag.
     #[inline]
-    pub(super) fn prefetch_item(&self, key: &Key<'_>) {
+    pub(crate) fn prefetch_item(&self, key: &Key<'_>) {
         let Some(line) = self.buckets.get(key.aim()) else { return };
         let state = load_state(line);
         if state.has_pointers() {

@@ -144,7 +144,8 @@ pub use stats::TableStats;
 pub use touch::TouchOutcome;
 pub use ttl::TtlOutcome;
 
-use self::index::{Found, Index, IndexOwner};
+pub(crate) use self::index::Index;
+use self::index::{Found, IndexOwner};
 use self::item::{Item, ItemHeader, NEVER};
 use self::layout::Layout;
 use self::log::Log;
@@ -189,7 +190,7 @@ impl<'m> Table<'m> {
     }
 
     #[inline]
-    const fn look(&self) -> &Index<'m> {
+    pub(crate) const fn look(&self) -> &Index<'m> {
         &self.index.look
     }
 

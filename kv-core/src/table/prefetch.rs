@@ -23,8 +23,14 @@ impl Table<'_> {
     /// The third stage, once the bucket is there: the lines of the key's item, if that lies in the log.
     #[inline]
     pub fn prefetch_item(&self, key: &Key<'_>) {
-        if self.log.used() != 0 {
+        if self.uses_log() {
             self.look().prefetch_item(key);
         }
+    }
+
+    /// Whether any item lies in the log.
+    #[inline]
+    pub(crate) const fn uses_log(&self) -> bool {
+        self.log.used() != 0
     }
 }

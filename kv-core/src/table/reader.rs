@@ -54,6 +54,10 @@ impl<'m> Table<'m> {
 }
 
 impl<'m> TableReader<'m> {
+    pub(crate) const fn look(&self) -> &Index<'m> {
+        &self.index
+    }
+
     /// Opens the table that its owner has made in `memory`, perhaps in another process.
     ///
     /// # Errors

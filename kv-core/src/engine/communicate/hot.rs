@@ -31,8 +31,7 @@ pub use self::rules::HotRules;
 use self::set::Found;
 pub use self::set::HotSet;
 use crate::counters::{Counter, Counters};
-use crate::engine::inbound::{Decoded, Inbound};
-use crate::engine::lookahead::Incoming;
+use crate::engine::inbound::{Decoded, Inbound, Incoming};
 use crate::hash::KeyHash;
 
 /// Frames of at most this many requests are answered here, and fill the cache. Of longer ones hardly any has no miss.
