@@ -35,7 +35,7 @@ pub(super) trait Answer {
 type Outcome = (ResultCode, Option<usize>);
 
 /// Executes one request, with the stage entered, and answers it.
-#[inline]
+#[inline(always)]
 pub(super) fn execute(
     prepared: &Prepared<'_>,
     store: &mut Store<'_>,

@@ -114,6 +114,11 @@ impl<'a> Requests<'a> {
         Self { of_frame: OfFrame::Native(batch.iter()), may_reset }
     }
 
+    /// Whether each comes with a hash that its client has put beside its key.
+    pub(super) const fn claim_hashes(&self) -> bool {
+        matches!(self.of_frame, OfFrame::Mica(_))
+    }
+
     /// Moves requests into places until these are full or none is left; how many it were.
     #[inline]
     pub(super) fn take_into(&mut self, places: &mut [Option<Prepared<'a>>]) -> usize {

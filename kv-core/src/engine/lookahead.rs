@@ -71,12 +71,9 @@ impl<'a> Prepared<'a> {
         RawRequest { operation: self.operation, key: self.key.bytes(), value: self.value }
     }
 
-    /// Finds out which partition has its key.
+    /// Finds out which partition has its key, and whether the client knows its hash.
     #[inline]
     fn assign(&mut self, partition_count: u16) {
-        if self.claimed_hash.is_none() && partition_count <= 1 {
-            return;
-        }
         // The hash is computed here whatever the client says: it decides who may touch the key, if there is a choice.
         let hash = KeyHash::of(self.key.bytes());
         if self.claimed_hash.is_some_and(|claimed| claimed != hash) && !self.key.bytes().is_empty() {
@@ -163,8 +160,9 @@ impl<'a, I: Iterator<Item = Requests<'a>>> Lookahead<'a, I> {
         profile.enter(Stage::Parse);
         let (groups, _) = self.prepared.as_chunks_mut();
         let Some(group) = groups.get_mut(self.in_count / KEY_LANES % (CAPACITY / KEY_LANES)) else { return };
-        let mut count = 0;
+        let (mut count, mut have_hashes) = (0, store.partition_count() > 1);
         while let Some(requests) = &mut self.requests {
+            have_hashes |= requests.claim_hashes();
             count += requests.take_into(group.get_mut(count..).unwrap_or_default());
             if count == KEY_LANES {
                 break;
@@ -173,6 +171,12 @@ impl<'a, I: Iterator<Item = Requests<'a>>> Lookahead<'a, I> {
         }
         self.in_count += count;
         profile.enter(Stage::Hash);
+        // Where there is but one partition, nobody asks for a hash that no client has claimed.
+        if have_hashes {
+            for prepared in group.iter_mut().take(count).flatten() {
+                prepared.assign(store.partition_count());
+            }
+        }
         place(group, count, store);
     }
 
@@ -200,7 +204,6 @@ fn place(group: &mut Group<'_>, count: usize, store: &Store<'_>) {
     for (place, placement) in group.iter_mut().zip(placements).take(count) {
         let Some(prepared) = place else { continue };
         prepared.key.place(placement);
-        prepared.assign(store.partition_count());
         store.prefetch(prepared.partition, &mut prepared.key);
     }
 }
