@@ -5,7 +5,7 @@ use core::fmt;
 use heapless::Vec;
 
 use crate::design::PARTITION_COUNT_MAX;
-use crate::hash::{Key, KeyHash, PartitionId, Secret};
+use crate::hash::{KeyHash, PartitionId, Secret};
 use crate::table::{Index, Table, TableReader, TableStats};
 
 /// One partition, as far as this core may use it.
@@ -23,8 +23,8 @@ pub enum Partition<'m> {
 pub struct Store<'m> {
     secret: Secret,
     partitions: Vec<Partition<'m>, PARTITION_COUNT_MAX>,
-    /// The indexes of the partitions, for prefetches: each request is prefetched in up to three stages, none of which asks
-    /// who owns what it looks into.
+    /// The indexes of the partitions, for prefetches: they have up to three stages, none of which asks who owns what it looks
+    /// into.
     indexes: Vec<Option<Index<'m>>, PARTITION_COUNT_MAX>,
 }
 
@@ -78,37 +78,23 @@ impl<'m> Store<'m> {
         self.partitions.get_mut(usize::from(id.0))
     }
 
+    /// The index of a partition that this core may use.
     #[inline]
-    fn index(&self, id: PartitionId) -> Option<&Index<'m>> {
+    pub(crate) fn index(&self, id: PartitionId) -> Option<&Index<'m>> {
         self.indexes.get(usize::from(id.0))?.as_ref()
     }
 
-    /// Starts to bring the key's bucket into the cache.
-    #[inline(always)]
-    pub fn prefetch(&self, id: PartitionId, key: &mut Key<'_>) {
-        if let Some(index) = self.index(id) {
-            index.prefetch(key);
+    /// The index of the only partition, if there is but one.
+    #[inline]
+    pub(crate) fn only_index(&self) -> Option<&Index<'m>> {
+        match &self.indexes[..] {
+            [only] => only.as_ref(),
+            _ => None,
         }
     }
 
-    /// Starts to bring the bucket that has the key into the cache, if that is not the first one, which should be there.
-    #[inline(always)]
-    pub fn prefetch_other(&self, id: PartitionId, key: &mut Key<'_>) {
-        if let Some(index) = self.index(id) {
-            index.prefetch_other(key);
-        }
-    }
-
-    /// Starts to bring the key's item into the cache, if it lies outside its bucket, which should be there.
-    #[inline(always)]
-    pub fn prefetch_item(&self, id: PartitionId, key: &Key<'_>) {
-        if let Some(index) = self.index(id) {
-            index.prefetch_item(key);
-        }
-    }
-
-    /// Whether [`prefetch_item`](Self::prefetch_item) may find anything: not where all items lie in their buckets.
-    pub fn has_items_elsewhere(&self) -> bool {
+    /// Whether any item may lie outside its bucket.
+    pub(crate) fn has_items_elsewhere(&self) -> bool {
         self.partitions.iter().any(|partition| match partition {
             Partition::Owned(table) => table.uses_log(),
             Partition::Read(_) => true,

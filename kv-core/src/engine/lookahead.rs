@@ -9,8 +9,8 @@
 //! ```
 //!
 //! MICA2 gains all there is to gain with 32 requests in flight and 85 % with 8 (measured on its own store). Requests are
-//! decoded and their keys hashed eight at a time, side by side in vector registers where there are some; each is written
-//! once, into the place where it stays until it is executed.
+//! decoded, hashed and fetched in groups of eight, whose keys lie side by side in vector registers where there are some; each
+//! is written once, into the place where it stays until it is executed.
 
 use qp_wire::{Opcode, RawRequest};
 
@@ -18,6 +18,7 @@ use super::inbound::Requests;
 use super::stage::{Profile, Stage};
 use crate::hash::{KEY_LANES, Key, KeyHash, KeyLanes, PartitionId};
 use crate::partition::Store;
+use crate::table::Index;
 
 /// Requests between the first stage and the execution.
 const DEPTH: usize = 32;
@@ -27,9 +28,10 @@ const _: () = assert!(DEPTH.is_multiple_of(KEY_LANES));
 const CAPACITY: usize = 64;
 const _: () = assert!(CAPACITY.is_power_of_two() && CAPACITY >= DEPTH + KEY_LANES);
 
-/// Requests between the second or the third stage and the execution.
+/// Requests between the second or the third stage and the execution, at least.
 const OTHER_DISTANCE: usize = 16;
 const ITEM_DISTANCE: usize = 8;
+const _: () = assert!(OTHER_DISTANCE.is_multiple_of(KEY_LANES) && ITEM_DISTANCE.is_multiple_of(KEY_LANES));
 
 /// An operation byte that no protocol knows: what a request becomes that must not be executed.
 pub(super) const REFUSED_OPERATION: u8 = 0x7f;
@@ -115,14 +117,12 @@ impl<'a, I: Iterator<Item = Requests<'a>>> Lookahead<'a, I> {
             self.take_in(store, profile);
         }
         profile.enter(Stage::Process);
-        for index in 0..OTHER_DISTANCE.min(self.in_count) {
-            self.prefetch_other(index, store);
-        }
         self.fetches_items = store.has_items_elsewhere();
-        if self.fetches_items {
-            for index in 0..ITEM_DISTANCE.min(self.in_count) {
-                self.prefetch_item(index, store);
-            }
+        for index in (0..OTHER_DISTANCE.min(self.in_count)).step_by(KEY_LANES) {
+            self.prefetch_others(index, store);
+        }
+        for index in (0..ITEM_DISTANCE.min(self.in_count)).step_by(KEY_LANES) {
+            self.prefetch_items(index, store);
         }
     }
 
@@ -134,17 +134,27 @@ impl<'a, I: Iterator<Item = Requests<'a>>> Lookahead<'a, I> {
             return None;
         }
         self.out_count = index + 1;
+        if index.is_multiple_of(KEY_LANES) {
+            self.advance(index, store, profile);
+        }
+        profile.enter(Stage::Process);
+        self.prepared.get(index % CAPACITY)?.as_ref()
+    }
+
+    /// Moves groups on by a stage, before the first request of one is executed.
+    #[inline(never)]
+    fn advance(&mut self, index: usize, store: &Store<'_>, profile: &mut impl Profile) {
         // Only the last group is not full.
-        if index.is_multiple_of(KEY_LANES) && self.requests.is_some() {
+        if self.requests.is_some() {
             self.take_in(store, profile);
         }
         profile.enter(Stage::Process);
-        // Behind the last request there may be old ones, for which another look into lines that are at hand does no harm.
-        self.prefetch_other(index + OTHER_DISTANCE, store);
-        if self.fetches_items {
-            self.prefetch_item(index + ITEM_DISTANCE, store);
+        if index + OTHER_DISTANCE < self.in_count {
+            self.prefetch_others(index + OTHER_DISTANCE, store);
         }
-        self.prepared.get(index % CAPACITY)?.as_ref()
+        if index + ITEM_DISTANCE < self.in_count {
+            self.prefetch_items(index + ITEM_DISTANCE, store);
+        }
     }
 
     /// Leaves out the next requests, whose frame cannot be answered.
@@ -155,11 +165,10 @@ impl<'a, I: Iterator<Item = Requests<'a>>> Lookahead<'a, I> {
     }
 
     /// Takes in as many requests as are hashed together, or what is left of them.
-    #[inline(never)]
+    #[inline]
     fn take_in(&mut self, store: &Store<'_>, profile: &mut impl Profile) {
         profile.enter(Stage::Parse);
-        let (groups, _) = self.prepared.as_chunks_mut();
-        let Some(group) = groups.get_mut(self.in_count / KEY_LANES % (CAPACITY / KEY_LANES)) else { return };
+        let Some(group) = group_of(&mut self.prepared, self.in_count) else { return };
         let (mut count, mut have_hashes) = (0, store.partition_count() > 1);
         while let Some(requests) = &mut self.requests {
             have_hashes |= requests.claim_hashes();
@@ -180,19 +189,30 @@ impl<'a, I: Iterator<Item = Requests<'a>>> Lookahead<'a, I> {
         place(group, count, store);
     }
 
-    #[inline(always)]
-    fn prefetch_other(&mut self, index: usize, store: &Store<'_>) {
-        if let Some(Some(prepared)) = self.prepared.get_mut(index % CAPACITY) {
-            store.prefetch_other(prepared.partition, &mut prepared.key);
+    /// The second stage for the group of a request. Of one that is not full, what is left of an older one takes part, too: its
+    /// lines are at hand, and another look into them does no harm.
+    #[inline]
+    fn prefetch_others(&mut self, index: usize, store: &Store<'_>) {
+        if let Some(group) = group_of(&mut self.prepared, index) {
+            for_each(group, store, |index, key| index.prefetch_other(key));
         }
     }
 
-    #[inline(always)]
-    fn prefetch_item(&self, index: usize, store: &Store<'_>) {
-        if let Some(Some(prepared)) = self.prepared.get(index % CAPACITY) {
-            store.prefetch_item(prepared.partition, &prepared.key);
+    /// The third stage.
+    #[inline]
+    fn prefetch_items(&mut self, index: usize, store: &Store<'_>) {
+        if self.fetches_items
+            && let Some(group) = group_of(&mut self.prepared, index)
+        {
+            for_each(group, store, |index, key| index.prefetch_item(key));
         }
     }
+}
+
+/// The group of the request at an index.
+#[inline]
+fn group_of<'p, 'a>(prepared: &'p mut [Option<Prepared<'a>>; CAPACITY], index: usize) -> Option<&'p mut Group<'a>> {
+    prepared.as_chunks_mut().0.get_mut(index / KEY_LANES % (CAPACITY / KEY_LANES))
 }
 
 /// Hashes the keys of the first requests of a group and fetches their first lines.
@@ -201,9 +221,22 @@ fn place(group: &mut Group<'_>, count: usize, store: &Store<'_>) {
     // Behind them there may be old ones.
     let names = group.each_ref().map(|place| place.as_ref().map_or(&[][..], |prepared| prepared.key.bytes()));
     let placements = KeyLanes::new(store.secret(), &names).placements();
-    for (place, placement) in group.iter_mut().zip(placements).take(count) {
-        let Some(prepared) = place else { continue };
-        prepared.key.place(placement);
-        store.prefetch(prepared.partition, &mut prepared.key);
+    let group = group.get_mut(..count).unwrap_or_default();
+    for (place, placement) in group.iter_mut().zip(placements) {
+        if let Some(prepared) = place {
+            prepared.key.place(placement);
+        }
+    }
+    for_each(group, store, |index, key| index.prefetch(key));
+}
+
+/// Does something with each key of a group and the index of its partition, which is looked up but once where there is but one.
+#[inline(always)]
+fn for_each(group: &mut [Option<Prepared<'_>>], store: &Store<'_>, fetch: impl Fn(&Index<'_>, &mut Key<'_>)) {
+    let only = store.only_index();
+    for prepared in group.iter_mut().flatten() {
+        if let Some(index) = only.or_else(|| store.index(prepared.partition)) {
+            fetch(index, &mut prepared.key);
+        }
     }
 }
