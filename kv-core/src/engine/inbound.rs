@@ -122,23 +122,19 @@ impl<'a> Requests<'a> {
     /// Moves requests into places until these are full or none is left; how many it were.
     #[inline]
     pub(super) fn take_into(&mut self, places: &mut [Option<Prepared<'a>>]) -> usize {
-        let (may_reset, room) = (self.may_reset, places.len());
-        let mut left = places.iter_mut();
-        let mut take = |raw, claimed_hash| {
-            // There is one for each.
-            if let Some(place) = left.next() {
-                *place = Some(Prepared::new(raw, claimed_hash, may_reset));
-            }
-        };
+        let may_reset = self.may_reset;
         match &mut self.of_frame {
-            OfFrame::Native(requests) => requests.take_some(room, |raw| take(raw, None)),
+            OfFrame::Native(requests) => requests.take_into(places, |raw| Some(Prepared::new(raw, None, may_reset))),
             OfFrame::Mica(requests) => {
-                for request in requests.take(room) {
-                    take(as_native(&request), Some(KeyHash(request.key_hash)));
+                let mut count = 0;
+                for (place, request) in places.iter_mut().zip(requests) {
+                    let claimed_hash = Some(KeyHash(request.key_hash));
+                    *place = Some(Prepared::new(as_native(&request), claimed_hash, may_reset));
+                    count += 1;
                 }
+                count
             }
         }
-        room - left.len()
     }
 }
 

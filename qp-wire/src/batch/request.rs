@@ -120,21 +120,24 @@ impl RequestIter<'_> {
 }
 
 impl<'a> RequestIter<'a> {
-    /// Hands the next `count` requests, or as many as are left, to `take`.
+    /// Makes something of each of the next requests, as many as there are places or requests left, and puts it into its
+    /// place. Returns how many it were.
     ///
     /// What is left lies in registers meanwhile: so a request costs less than half of what it costs in an iterator that is
     /// left and entered again for each.
     #[inline]
-    pub fn take_some(&mut self, count: usize, mut take: impl FnMut(RawRequest<'a>)) {
+    pub fn take_into<T>(&mut self, places: &mut [T], make: impl Fn(RawRequest<'a>) -> T) -> usize {
         let items = &mut self.items;
-        let count = count.min(items.remaining);
+        let count = places.len().min(items.remaining);
         items.remaining -= count;
+        let places = places.iter_mut().take(count);
         let (mut keys, mut values) = (items.keys, items.values);
+        let mut split = |sizes| split_request(sizes, &mut keys, &mut values);
         match &mut items.shape {
             Shape::Uniform(sizes) => {
-                for _ in 0..count {
-                    let Some(request) = split_request(*sizes, &mut keys, &mut values) else { break };
-                    take(request);
+                for place in places {
+                    let Some(request) = split(*sizes) else { break };
+                    *place = make(request);
                 }
             }
             // Most batches that are mixed have requests of one size.
@@ -146,22 +149,21 @@ impl<'a> RequestIter<'a> {
             }) => {
                 let (taken, left) = operations.split_at_checked(count).unwrap_or((operations, &[]));
                 *operations = left;
-                for &operation in taken {
+                for (place, &operation) in places.zip(taken) {
                     let value_len = if has_value(operation) { value_len.get() } else { 0 };
-                    let sizes = Sizes { operation, key_len: *key_len, value_len };
-                    let Some(request) = split_request(sizes, &mut keys, &mut values) else { break };
-                    take(request);
+                    let Some(request) = split(Sizes { operation, key_len: *key_len, value_len }) else { break };
+                    *place = make(request);
                 }
             }
             Shape::Mixed(columns) => {
-                for _ in 0..count {
-                    let Some(sizes) = columns.next() else { break };
-                    let Some(request) = split_request(sizes, &mut keys, &mut values) else { break };
-                    take(request);
+                for place in places {
+                    let Some(request) = columns.next().and_then(&mut split) else { break };
+                    *place = make(request);
                 }
             }
         }
         (items.keys, items.values) = (keys, values);
+        count
     }
 }
 

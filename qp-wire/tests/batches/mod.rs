@@ -50,9 +50,11 @@ pub(crate) fn read_requests(batch: &RequestBatch<'_>) -> Vec<OwnedRequest> {
     for count in [1, 3, 8, requests.len(), requests.len() + 1] {
         let (mut rest, mut some) = (batch.iter(), Vec::new());
         while rest.len() > 0 {
-            let (left, taken) = (rest.len(), some.len());
-            rest.take_some(count, |request| some.push(owned(request)));
-            assert_eq!((some.len() - taken, left - rest.len()), (count.min(left), count.min(left)));
+            let (left, mut places) = (rest.len(), vec![None; count]);
+            let taken = rest.take_into(&mut places, |request| Some(owned(request)));
+            assert_eq!((taken, left - rest.len()), (count.min(left), count.min(left)));
+            assert_eq!(places.iter().flatten().count(), taken);
+            some.extend(places.into_iter().flatten());
         }
         assert_eq!(some, requests, "{count} at a time");
     }
