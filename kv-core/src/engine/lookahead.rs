@@ -194,7 +194,7 @@ impl<'a, I: Iterator<Item = Requests<'a>>> Lookahead<'a, I> {
     #[inline]
     fn prefetch_others(&mut self, index: usize, store: &Store<'_>) {
         if let Some(group) = group_of(&mut self.prepared, index) {
-            for_each(group, store, |index, key| index.prefetch_other(key));
+            for_each(group, store, Index::prefetch_other);
         }
     }
 
@@ -227,12 +227,12 @@ fn place(group: &mut Group<'_>, count: usize, store: &Store<'_>) {
             prepared.key.place(placement);
         }
     }
-    for_each(group, store, |index, key| index.prefetch(key));
+    for_each(group, store, Index::prefetch);
 }
 
 /// Does something with each key of a group and the index of its partition, which is looked up but once where there is but one.
 #[inline(always)]
-fn for_each(group: &mut [Option<Prepared<'_>>], store: &Store<'_>, fetch: impl Fn(&Index<'_>, &mut Key<'_>)) {
+fn for_each<'m, 'a>(group: &mut [Option<Prepared<'a>>], store: &Store<'m>, fetch: impl Fn(&Index<'m>, &mut Key<'a>)) {
     let only = store.only_index();
     for prepared in group.iter_mut().flatten() {
         if let Some(index) = only.or_else(|| store.index(prepared.partition)) {
