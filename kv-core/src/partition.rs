@@ -93,13 +93,12 @@ impl<'m> Store<'m> {
         }
     }
 
-    /// Whether any item may lie outside its bucket.
-    pub(crate) fn has_items_elsewhere(&self) -> bool {
-        self.partitions.iter().any(|partition| match partition {
-            Partition::Owned(table) => table.uses_log(),
-            Partition::Read(_) => true,
-            Partition::Elsewhere => false,
-        })
+    /// Whether items may lie outside their buckets, as far as it is known without asking many partitions.
+    pub(crate) fn may_use_logs(&self) -> bool {
+        match &self.partitions[..] {
+            [Partition::Owned(table)] => table.uses_log(),
+            _ => true,
+        }
     }
 
     /// Empties every partition that this core owns.

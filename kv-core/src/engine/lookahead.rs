@@ -98,8 +98,8 @@ pub(super) struct Lookahead<'a, I> {
     /// How many requests have come in and gone out.
     in_count: usize,
     out_count: usize,
-    /// Whether there was anything for the third stage to fetch when the burst began. What this burst puts into a log lies in
-    /// the cache.
+    /// Whether there may have been anything for the third stage to fetch when the burst began. What this burst puts into a log
+    /// is in the cache.
     fetches_items: bool,
 }
 
@@ -117,7 +117,7 @@ impl<'a, I: Iterator<Item = Requests<'a>>> Lookahead<'a, I> {
             self.take_in(store, profile);
         }
         profile.enter(Stage::Process);
-        self.fetches_items = store.has_items_elsewhere();
+        self.fetches_items = store.may_use_logs();
         for index in (0..OTHER_DISTANCE.min(self.in_count)).step_by(KEY_LANES) {
             self.prefetch_others(index, store);
         }
