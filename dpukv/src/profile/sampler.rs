@@ -10,7 +10,7 @@ use crate::measure::median;
 pub(crate) type PerStage = [f64; Stage::ALL.len()];
 
 /// Rounds of a stretch, of which the last one is sampled. A sampled round takes up to twice as long as others.
-pub(super) const STRETCH_ROUNDS: usize = 128;
+pub(super) const STRETCH_ROUNDS: usize = 256;
 
 /// Stamps in a row when their own cost is found, and how often that is done.
 const CALIBRATION_STAMPS: usize = 64;
