@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures `cpu-only` over DPDK: one core for the server, one for the client, keys and values of 8 bytes.
 #   bench/dpdk.sh --json FILE [--keys COUNT] [--repeat COUNT] [--seconds SECONDS]
-# Over memif: MICA2's wire with one and 16 requests a frame and the native one with 32, uniform and Zipf 0.99, GET 100, 95
+# Over memif: MICA2's wire with one and 16 requests a frame and the native one with 32 and 64, uniform and Zipf 0.99, GET 100, 95
 # and 50 %, medians of repetitions; then latency at a tenth of the peak and throughput at twice the peak; then what a bare
 # echo costs at the same rate. Over AF_XDP, on a pair of virtual interfaces: latency, and the echo's. At the end, by
 # bench/offload.sh: what each core of `lat` spends on a request, beside `cpu-only`.
@@ -107,14 +107,15 @@ at_server=$(memif server ,mac=02:00:00:00:00:01)
 at_client=$(memif client)
 
 wires=("--wire mica2 --requests-per-frame 1" "--wire mica2 --requests-per-frame 16"
-    "--wire native --requests-per-frame 32 --window 4096")
+    "--wire native --requests-per-frame 32 --window 4096" "--wire native --requests-per-frame 64 --window 4096")
 for wire in "${wires[@]}"; do
     serve "$at_server" "$programs/dpukv-host" --config "$scratch/host.toml"
     # shellcheck disable=SC2086 # several words
     measure memif "$at_client" cpu-only --keys "$keys" --repeat "$repeat" $wire
 done
 # What device and client allow: frames as long, sent back as they are.
-for frames in "--requests-per-frame 1" "--requests-per-frame 16" "--requests-per-frame 32 --window 4096"; do
+for frames in "--requests-per-frame 1" "--requests-per-frame 16" "--requests-per-frame 32 --window 4096" \
+    "--requests-per-frame 64 --window 4096"; do
     serve "$at_server" "$programs/dpukv" bench echo --port "dpdk:$at_server"
     # shellcheck disable=SC2086 # several words
     measure memif "$at_client" echo --wire echo --repeat "$repeat" --gets 1 --distribution uniform $frames
