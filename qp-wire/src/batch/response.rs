@@ -4,9 +4,10 @@ use zerocopy::FromBytes;
 use zerocopy::little_endian::U16;
 
 use super::reader::{Reader, nothing_behind};
-use super::{BatchError, HEADER_LEN, RESULT_LENS_FOLDED, RESULTS_FOLDED, ResponseHeader, VALUE_FLAG};
+use super::{BatchError, HEADER_LEN, RESULT_LENS_FOLDED, RESULTS_FOLDED, ResponseHeader, VALUE_FLAG, count_bytes};
 use crate::ResultCode;
 use crate::limits::REQUEST_COUNT_MAX;
+use crate::short_copy::copy;
 
 /// What became of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +18,33 @@ pub struct Response<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+impl Response<'_> {
+    /// Writes a body with this response alone to the start of `into` and returns its length: the same body that a
+    /// [`ResponseWriter`](super::ResponseWriter) would write. `None` when it does not fit.
+    #[inline]
+    pub fn encode_alone(&self, into: &mut [u8]) -> Option<usize> {
+        let value = self.value.unwrap_or_default();
+        let (header, room) = ResponseHeader::mut_from_prefix(into).ok()?;
+        let value_len = u16::try_from(value.len()).ok()?;
+        copy(room.get_mut(..value.len())?, value);
+        *header = ResponseHeader {
+            count: U16::new(1),
+            flags: RESULTS_FOLDED | RESULT_LENS_FOLDED,
+            result: self.result.to_wire() | if self.value.is_some() { VALUE_FLAG } else { 0 },
+            value_len: U16::new(value_len),
+            reserved: U16::ZERO,
+        };
+        Some(HEADER_LEN + value.len())
+    }
+}
+
 /// The responses of a body, all lengths and results of which are valid. Borrows the body.
+///
+/// It is moved more often than it is read, so it keeps where things are, and not the things themselves.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseBatch<'a> {
     bytes: &'a [u8],
-    items: Items<'a>,
+    count: u16,
 }
 
 impl<'a> ResponseBatch<'a> {
@@ -43,31 +66,24 @@ impl<'a> ResponseBatch<'a> {
     /// As for [`ResponseBatch::decode`], without [`BatchError::Trailing`].
     pub fn decode_prefix(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), BatchError> {
         let mut reader = Reader::new(bytes);
-        let header = ResponseHeader::read_from_bytes(reader.bytes(HEADER_LEN)?)
-            .map_err(|_| BatchError::Truncated { needed: HEADER_LEN, got: bytes.len() })?;
-        let count = check_header(&header)?;
-        let (results, value_count) = if header.flags & RESULTS_FOLDED != 0 {
-            let result = decode_result(header.result)?;
-            (Results::Same(result), if result.1 { count } else { 0 })
-        } else {
-            let results = reader.bytes(count)?;
-            (Results::Each(results), count_values(results)?)
-        };
-        let (value_lens, values_len) = if header.flags & RESULT_LENS_FOLDED != 0 {
-            let len = usize::from(header.value_len.get());
-            (ValueLens::Same(len), value_count * len)
-        } else {
-            let lens = reader.numbers(value_count)?;
-            (ValueLens::Each(lens), lens.iter().map(|len| usize::from(len.get())).sum())
-        };
-        let values = reader.bytes(values_len)?;
+        let header = read_header(&mut reader)?;
+        let count = check_header(header)?;
+        let columns = Columns::read(&mut reader, header, count, count_values)?;
+        reader.bytes(columns.values_len())?;
         let (bytes, rest) = reader.finish();
-        Ok((Self { bytes, items: Items { remaining: count, results, value_lens, values } }, rest))
+        Ok((Self { bytes, count: header.count.get() }, rest))
+    }
+
+    /// The batch of which [`decode`](Self::decode) has found that `bytes` hold it, all of them.
+    #[inline]
+    pub(crate) fn decoded(bytes: &'a [u8]) -> Self {
+        let count = ResponseHeader::ref_from_prefix(bytes).map_or(0, |(header, _)| header.count.get());
+        Self { bytes, count }
     }
 
     /// How many responses there are: 1 to [`REQUEST_COUNT_MAX`].
     pub const fn count(&self) -> usize {
-        self.items.remaining
+        self.count as usize
     }
 
     /// The body's bytes, which can be passed on as they are.
@@ -77,18 +93,27 @@ impl<'a> ResponseBatch<'a> {
 
     /// Whether one of the responses has this result.
     pub fn has(&self, result: ResultCode) -> bool {
-        match self.items.results {
-            Results::Same((same, _)) => same == result,
-            // Compiles to vector instructions, which a loop that stops at the first one does not.
-            Results::Each(results) => {
-                results.iter().fold(false, |has, &byte| has | (byte & !VALUE_FLAG == result.to_wire()))
-            }
+        let results = self.iter().items.columns.results;
+        if results.each.is_empty() {
+            return results.same & !VALUE_FLAG == result.to_wire();
         }
+        // Compiles to vector instructions, which a loop that stops at the first one does not.
+        results.each.iter().fold(false, |has, &byte| has | (byte & !VALUE_FLAG == result.to_wire()))
     }
 
     /// The responses, in the order of the requests (W-B-7).
-    pub const fn iter(&self) -> ResponseIter<'a> {
-        ResponseIter { items: self.items }
+    pub fn iter(&self) -> ResponseIter<'a> {
+        let mut reader = Reader::new(self.bytes);
+        // `decode` has found all of this to be there.
+        let columns = read_header(&mut reader)
+            .and_then(|header| {
+                let is_counted = header.flags & RESULT_LENS_FOLDED == 0;
+                let count_values = |results: &[u8]| if is_counted { count_values(results) } else { Ok(0) };
+                Columns::read(&mut reader, header, self.count(), count_values)
+            })
+            .unwrap_or(Columns::NONE);
+        let (_, values) = reader.finish();
+        ResponseIter { items: Items { remaining: self.count(), columns, values } }
     }
 }
 
@@ -114,12 +139,13 @@ impl<'a> Iterator for ResponseIter<'a> {
     fn next(&mut self) -> Option<Response<'a>> {
         let items = &mut self.items;
         items.remaining = items.remaining.checked_sub(1)?;
-        let (result, has_value) = items.results.next()?;
+        // `decode` has seen all results to be known, and summed the lengths, so the split succeeds.
+        let (result, has_value) = decode_result(items.columns.results.next()).ok()?;
         if !has_value {
             return Some(Response { result, value: None });
         }
-        // `decode` has summed the lengths, so the split succeeds.
-        let (value, values) = items.values.split_at_checked(items.value_lens.next()?)?;
+        let len = usize::from(items.columns.value_lens.next().get());
+        let (value, values) = items.values.split_at_checked(len)?;
         items.values = values;
         Some(Response { result, value: Some(value) })
     }
@@ -135,51 +161,74 @@ impl ExactSizeIterator for ResponseIter<'_> {}
 #[derive(Clone, Copy, Debug)]
 struct Items<'a> {
     remaining: usize,
-    results: Results<'a>,
-    value_lens: ValueLens<'a>,
+    columns: Columns<'a>,
     values: &'a [u8],
 }
 
-/// The results that are left, each with whether a value comes with it.
+/// The columns of a batch.
 #[derive(Clone, Copy, Debug)]
-enum Results<'a> {
-    Same((ResultCode, bool)),
-    Each(&'a [u8]),
+struct Columns<'a> {
+    results: Column<'a, u8>,
+    value_lens: Column<'a, U16>,
+    value_count: usize,
 }
 
-impl Results<'_> {
+impl<'a> Columns<'a> {
+    const NONE: Self = Self {
+        results: Column { each: &[], same: 0 },
+        value_lens: Column { each: &[], same: U16::ZERO },
+        value_count: 0,
+    };
+
+    /// Takes the columns that are not folded. `count_values` says how many of these results come with a value.
     #[inline]
-    fn next(&mut self) -> Option<(ResultCode, bool)> {
-        match self {
-            Self::Same(result) => Some(*result),
-            Self::Each(results) => {
-                let (first, rest) = results.split_first()?;
-                *results = rest;
-                decode_result(*first).ok()
-            }
+    fn read(
+        reader: &mut Reader<'a>,
+        header: &ResponseHeader,
+        count: usize,
+        count_values: impl FnOnce(&[u8]) -> Result<usize, BatchError>,
+    ) -> Result<Self, BatchError> {
+        let (each, value_count) = if header.flags & RESULTS_FOLDED != 0 {
+            let (_, has_value) = decode_result(header.result)?;
+            (&[][..], if has_value { count } else { 0 })
+        } else {
+            let results = reader.bytes(count)?;
+            (results, count_values(results)?)
+        };
+        let results = Column { each, same: header.result };
+        let each = if header.flags & RESULT_LENS_FOLDED != 0 { &[] } else { reader.numbers(value_count)? };
+        Ok(Self { results, value_lens: Column { each, same: header.value_len }, value_count })
+    }
+
+    /// Bytes of all values. At most 1024 × 65535, so nothing overflows.
+    fn values_len(&self) -> usize {
+        let Column { each, same } = self.value_lens;
+        if each.is_empty() {
+            return self.value_count * usize::from(same.get());
         }
+        each.iter().map(|len| usize::from(len.get())).sum()
     }
 }
 
-/// The value lengths that are left.
+/// The entries of a column that are left, or the one in the header that stands for all.
 #[derive(Clone, Copy, Debug)]
-enum ValueLens<'a> {
-    Same(usize),
-    Each(&'a [U16]),
+struct Column<'a, T> {
+    each: &'a [T],
+    same: T,
 }
 
-impl ValueLens<'_> {
+impl<T: Copy> Column<'_, T> {
     #[inline]
-    fn next(&mut self) -> Option<usize> {
-        match self {
-            Self::Same(len) => Some(*len),
-            Self::Each(lens) => {
-                let (first, rest) = lens.split_first()?;
-                *lens = rest;
-                Some(usize::from(first.get()))
-            }
-        }
+    fn next(&mut self) -> T {
+        let Some((first, rest)) = self.each.split_first() else { return self.same };
+        self.each = rest;
+        *first
     }
+}
+
+fn read_header<'a>(reader: &mut Reader<'a>) -> Result<&'a ResponseHeader, BatchError> {
+    let bytes = reader.bytes(HEADER_LEN)?;
+    ResponseHeader::ref_from_bytes(bytes).map_err(|_| BatchError::Truncated { needed: HEADER_LEN, got: bytes.len() })
 }
 
 /// Checks W-B-1 and W-B-2 and returns the count.
@@ -215,5 +264,5 @@ fn count_values(results: &[u8]) -> Result<usize, BatchError> {
     if !all_known && let Some(&value) = results.iter().find(|&&byte| !is_result(byte)) {
         return Err(BatchError::Result { value });
     }
-    Ok(results.iter().map(|&byte| usize::from(byte & VALUE_FLAG != 0)).sum())
+    Ok(count_bytes(results, |byte| byte & VALUE_FLAG != 0))
 }

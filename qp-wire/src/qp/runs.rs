@@ -203,9 +203,9 @@ impl<'a> Iterator for ResponseRunIter<'a> {
 
     fn next(&mut self) -> Option<ResponseRun<'a>> {
         // `response_runs` has been through all of them, so the only reason to stop is the end.
-        let (run, rest) = split_response_run(self.rest).ok()?;
+        let (flags, body, rest) = split_run(self.rest).ok()?;
         self.rest = rest;
-        Some(run)
+        Some(ResponseRun { batch: ResponseBatch::decoded(body), may_expire: flags & MAY_EXPIRE != 0 })
     }
 }
 
