@@ -10,7 +10,8 @@ use batches::{
 };
 use proptest::prelude::*;
 use qp_wire::batch::{
-    BatchFull, RequestBatch, RequestWriter, ResponseBatch, ResponseColumns, ResponseWriter, response_len_min,
+    BatchFull, HEADER_LEN, RequestBatch, RequestWriter, Response, ResponseBatch, ResponseColumns, ResponseWriter,
+    response_len_min,
 };
 use qp_wire::limits::{DATAGRAM_LEN_MAX, REQUEST_COUNT_MAX, VALUE_LEN_MAX};
 use qp_wire::{Operation, RawRequest, Request, ResultCode, TtlMs};
@@ -193,6 +194,79 @@ fn a_full_writer_refuses_and_stays_as_it_was() {
     let value = [9; 1000];
     let count = fill(&mut RequestWriter::new(), &RawRequest { operation: 4, key: b"k", value: &value });
     assert_eq!(count, DATAGRAM_LEN_MAX / 1000);
+}
+
+#[test]
+fn of_requests_that_do_not_all_fit_none_is_added() {
+    fn get(key: &[u8]) -> RawRequest<'_> {
+        RawRequest { operation: 5, key, value: b"" }
+    }
+    fn set(value: &[u8]) -> RawRequest<'_> {
+        RawRequest { operation: 4, key: b"k", value }
+    }
+    let long = vec![0; DATAGRAM_LEN_MAX];
+    let mut writer = RequestWriter::new();
+    writer.extend([get(b"a"), set(b"1")]).expect("room");
+    let mut before = vec![0; writer.encoded_len()];
+    writer.encode(&mut before).expect("as long as announced");
+    for too_many in [
+        vec![get(b"longer"); REQUEST_COUNT_MAX],
+        vec![get(b"b"), set(&long)],
+        vec![set(b"22"), get(&long[..255]), get(&long[..256])],
+    ] {
+        assert_eq!(writer.extend(too_many), Err(BatchFull));
+        let mut after = vec![0; writer.encoded_len()];
+        writer.encode(&mut after).expect("as long as announced");
+        assert_eq!(after, before);
+    }
+    writer.extend([]).expect("nothing always fits");
+    assert_eq!(writer.count(), 2);
+}
+
+#[test]
+fn requests_added_at_once_are_those_added_one_by_one() {
+    let requests: Vec<_> = (0..40)
+        .map(|index| {
+            let is_set = index % 16 == 15;
+            OwnedRequest::new(if is_set { 4 } else { 5 }, &vec![1; 8 + index / 39], if is_set { b"value" } else { b"" })
+        })
+        .collect();
+    for split in 0..requests.len() {
+        let mut writer = RequestWriter::new();
+        for part in [&requests[..split], &requests[split..]] {
+            writer.extend(part.iter().map(OwnedRequest::raw)).expect("room");
+        }
+        let mut bytes = vec![0; writer.encoded_len()];
+        writer.encode(&mut bytes).expect("as long as announced");
+        assert_eq!(bytes, encode_requests(&requests));
+    }
+}
+
+#[test]
+fn a_lone_response_is_encoded_as_columns_would_encode_it() {
+    for result in ResultCode::ALL {
+        for value in [None, Some(&b""[..]), Some(b"12345678"), Some(b"a value of some length")] {
+            let response = Response { result, value };
+            let len = HEADER_LEN + value.unwrap_or_default().len();
+            let (mut alone, mut columns) = (vec![0xee; len], ResponseColumns::new());
+            assert_eq!(response.encode_alone(&mut alone[..len - 1]), None);
+            assert_eq!(response.encode_alone(&mut alone), Some(len));
+            let mut bytes = vec![0xee; len];
+            let mut writer = ResponseWriter::new(&mut bytes, &mut columns, 1).expect("room");
+            match value {
+                None => writer.push(result),
+                Some(value) => {
+                    writer.value_buf()[..value.len()].copy_from_slice(value);
+                    writer.push_value(result, value.len());
+                }
+            }
+            assert_eq!(writer.finish(), len);
+            assert_eq!(alone, bytes);
+        }
+    }
+    let long = vec![0; 70_000];
+    let response = Response { result: ResultCode::Success, value: Some(&long) };
+    assert_eq!(response.encode_alone(&mut vec![0; 80_000]), None, "a length has 16 bits");
 }
 
 #[test]
