@@ -178,8 +178,8 @@ pub trait Frame {
     /// Who sent the request, and so who gets the response.
     fn source(&self) -> SocketAddr;
 
-    /// The memory in which the response's payload is built: as long as the longest response that this port can send.
-    /// It overlaps the request's payload.
+    /// The memory in which the response's payload is built: as long as the longest response that this port can send. It
+    /// begins where the request's payload begins, and holds all of that unless it is shorter.
     fn reply_buf(&mut self) -> &mut [u8];
 
     /// Makes the frame a response of the first `len` bytes of [`reply_buf`](Self::reply_buf), addressed to

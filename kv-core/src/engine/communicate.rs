@@ -7,17 +7,15 @@ mod hot;
 
 use arch::{Tick, TickRate};
 use qp_wire::DropReason;
-use qp_wire::batch::ResponseColumns;
 
 use self::batcher::{Batcher, Batching, NoRoom};
-use self::deliver::{Delivery, Flight, Heads, WaitsFor};
+use self::deliver::{Delivery, WaitsFor};
 use self::flush::{Flush, Progress};
 pub use self::flush::{FlushLaw, FlushPolicy};
 use self::hot::{Hits, Seen, Watch};
 pub use self::hot::{HotKeys, HotRule, HotRules, HotSet};
 use super::inbound::{IdentityBytes, Screened, answer_here, screen};
 use super::link::{Fault, Link, QueuePairEnd};
-use super::outbound::{hand_over, transmit};
 use super::policy::Policy;
 use super::stage::{Profile, Stage, Unprofiled};
 use super::{Engine, Turn, Waiting};
@@ -30,22 +28,16 @@ use crate::ring::{ResponseWay, SLOT_LEN_MAX};
 /// The communication engine: it batches what arrives at its port into its queue pair, and sends what comes back.
 #[derive(Debug)]
 pub struct Communicate<'m, P: PacketPort, D: DmaEngine, W, L = Unprofiled> {
-    port: P,
     policy: Policy,
     flush: Flush,
     rate: TickRate,
     identity: IdentityBytes,
     received: Burst<P::Frame>,
-    answered: Burst<P::Frame>,
     link: Option<Link<D, W>>,
     hot: HotKeys<'m>,
     batcher: Batcher<D::Buf>,
-    flight: Flight<P::Frame>,
+    delivery: Delivery<P, L>,
     private: Private,
-    columns: ResponseColumns,
-    heads: Heads,
-    counters: Counters,
-    profile: L,
 }
 
 /// Why a frame is in no batch.
@@ -76,28 +68,22 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
     /// The same core, with somebody who is told of its stages.
     pub fn with_profile(port: P, policy: Policy, flush: FlushPolicy, rate: TickRate, profile: L) -> Self {
         Self {
-            port,
             policy: policy.bounded(),
             flush: Flush::new(flush, rate),
             rate,
             identity: IdentityBytes::new(),
             received: Burst::new(),
-            answered: Burst::new(),
             link: None,
             hot: HotKeys::default(),
             batcher: Batcher::new(),
-            flight: Flight::new(),
+            delivery: Delivery::new(port, profile),
             private: Private([0; SLOT_LEN_MAX as usize]),
-            columns: ResponseColumns::new(),
-            heads: Heads::new(),
-            counters: Counters::default(),
-            profile,
         }
     }
 
     /// Who is told of its stages.
     pub fn profile(&mut self) -> &mut L {
-        &mut self.profile
+        &mut self.delivery.profile
     }
 
     /// The rate of the ticks given to [`turn`](Engine::turn).
@@ -117,27 +103,27 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
 
     /// The port, so that a shell can wait for it.
     pub fn port(&self) -> &P {
-        &self.port
+        &self.delivery.port
     }
 
     /// Begins an epoch of the queue pair. An earlier one ends.
     pub fn attach(&mut self, end: QueuePairEnd<D, W>) {
         self.detach();
-        self.counters.set(Counter::Epoch, u64::from(end.epoch));
+        self.delivery.counters.set(Counter::Epoch, u64::from(end.epoch));
         self.flush.attach();
         self.link = Some(Link::new(end, Side::Dpu));
     }
 
     /// Ends the present epoch, if there is one. Requests in flight get no answer: they may have been executed or not.
     pub fn detach(&mut self) {
-        let given_up = self.flight.clear();
-        self.counters.drops.add(DropReason::Epoch, given_up);
+        let given_up = self.delivery.flight.clear();
+        self.delivery.counters.drops.add(DropReason::Epoch, given_up);
         self.batcher.clear();
         self.hot.end_epoch();
         if let Some(mut link) = self.link.take() {
-            link.count(&mut self.counters);
-            self.counters.add(Counter::QueuePairResets, 1);
-            self.counters.set(Counter::Epoch, 0);
+            link.count(&mut self.delivery.counters);
+            self.delivery.counters.add(Counter::QueuePairResets, 1);
+            self.delivery.counters.set(Counter::Epoch, 0);
         }
     }
 
@@ -159,20 +145,12 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
     fn take_responses(&mut self, now: Tick) -> u32 {
         let mut slots = 0;
         let Some(link) = self.link.as_mut().filter(|link| link.fault().is_none()) else { return 0 };
-        let mut delivery = Delivery {
-            flight: &mut self.flight,
-            answered: &mut self.answered,
-            port: &mut self.port,
-            counters: &mut self.counters,
-            columns: &mut self.columns,
-            heads: &mut self.heads,
-            profile: &mut self.profile,
-        };
+        let delivery = &mut self.delivery;
         delivery.profile.enter(Stage::Wait);
         match link.geometry().way {
             ResponseWay::Push => {
-                let _ = link.complete(now, delivery.counters);
-                while let Some(slot) = link.receive(&mut self.private.0, now, delivery.counters) {
+                let _ = link.complete(now, &mut delivery.counters);
+                while let Some(slot) = link.receive(&mut self.private.0, now, &mut delivery.counters) {
                     slots += 1;
                     if delivery.deliver(slot.runs, &mut self.hot, now).is_none() {
                         link.give_up(Fault::Malformed);
@@ -181,8 +159,8 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
                 }
             }
             ResponseWay::Pull => {
-                let pulled = link.complete(now, delivery.counters);
-                let slot = pulled.as_ref().and_then(|buf| link.open_pulled(buf.as_ref(), now, delivery.counters));
+                let pulled = link.complete(now, &mut delivery.counters);
+                let slot = pulled.as_ref().and_then(|buf| link.open_pulled(buf.as_ref(), now, &mut delivery.counters));
                 if let Some(slot) = slot {
                     slots += 1;
                     if delivery.deliver(slot.runs, &mut self.hot, now).is_none() {
@@ -190,18 +168,18 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
                     }
                 }
                 if link.sent() != link.taken() && link.fault().is_none() {
-                    link.pull(delivery.counters);
+                    link.pull(&mut delivery.counters);
                 }
             }
         }
         if slots == 0 {
             link.check_torn(now);
-            if self.flight.is_stalled(now, link.stall_ticks()) {
+            if self.delivery.flight.is_stalled(now, link.stall_ticks()) {
                 link.give_up(Fault::Stalled);
             }
         }
         if link.fault() == Some(Fault::Malformed) {
-            self.counters.add(Counter::SlotsMalformed, 1);
+            self.delivery.counters.add(Counter::SlotsMalformed, 1);
         }
         slots
     }
@@ -209,9 +187,9 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
     /// Batches what arrived, as far as there is room; how many frames left the burst.
     fn take_requests(&mut self, now: Tick) -> u32 {
         if self.received.is_empty() {
-            self.profile.enter(Stage::Receive);
-            self.port.receive(&mut self.received, &mut self.counters.drops);
-            self.counters.add(Counter::FramesReceived, self.received.count() as u64);
+            self.delivery.profile.enter(Stage::Receive);
+            self.delivery.port.receive(&mut self.received, &mut self.delivery.counters.drops);
+            self.delivery.counters.add(Counter::FramesReceived, self.received.count() as u64);
         }
         let waiting = self.received.count();
         while let Some(frame) = self.received.pop() {
@@ -229,7 +207,7 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
     /// # Errors
     /// The frame, when it has to wait for room.
     fn take_request(&mut self, mut frame: P::Frame, now: Tick) -> Result<(), P::Frame> {
-        self.profile.enter(Stage::Parse);
+        self.delivery.profile.enter(Stage::Parse);
         let reply_room = frame.reply_buf().len();
         let here = match screen(&frame, reply_room, &self.policy) {
             Ok(screened) => {
@@ -245,16 +223,16 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
                 match self.batch(&frame, &screened, now) {
                     Ok(waits_for) => self.await_answer(frame, waits_for, reply_len_max, watch, now),
                     Err(Unbatched::Later) => return Err(frame),
-                    Err(Unbatched::Dropped(reason)) => self.counters.drops.count(reason),
+                    Err(Unbatched::Dropped(reason)) => self.delivery.counters.drops.count(reason),
                 }
                 return Ok(());
             }
             Err(here) => here,
         };
-        self.profile.enter(Stage::Respond);
+        self.delivery.profile.enter(Stage::Respond);
         match answer_here(&mut frame, here, &self.identity, &self.policy) {
-            Ok(()) => hand_over(frame, &mut self.answered, &mut self.port, &mut self.counters, &mut self.profile),
-            Err(reason) => self.counters.drops.count(reason),
+            Ok(()) => self.delivery.hand_over(frame),
+            Err(reason) => self.delivery.counters.drops.count(reason),
         }
         Ok(())
     }
@@ -271,27 +249,17 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
         if self.working_link().is_none() {
             return Seen::Asked(Watch::default());
         }
-        self.profile.enter(Stage::Process);
+        self.delivery.profile.enter(Stage::Process);
         let may_reset = self.policy.may_reset(frame.source().ip());
-        self.hot.see(&screened.inbound, may_reset, &mut self.counters)
+        self.hot.see(&screened.inbound, may_reset, &mut self.delivery.counters)
     }
 
     /// Answers a frame all of which is in the cache of hot keys.
     #[inline(never)]
     fn answer_from_cache(&mut self, frame: P::Frame, waits_for: WaitsFor, reply_len_max: usize, hits: &Hits) {
-        self.profile.enter(Stage::Respond);
-        self.counters.add(Counter::HotHits, hits.len() as u64);
-        let mut delivery = Delivery {
-            flight: &mut self.flight,
-            answered: &mut self.answered,
-            port: &mut self.port,
-            counters: &mut self.counters,
-            columns: &mut self.columns,
-            heads: &mut self.heads,
-            profile: &mut self.profile,
-        };
-        // An answer that cannot be written is counted as dropped.
-        let _ = delivery.answer(frame, waits_for, reply_len_max, &mut self.hot.answers(hits));
+        self.delivery.profile.enter(Stage::Respond);
+        self.delivery.counters.add(Counter::HotHits, hits.len() as u64);
+        self.delivery.answer_now(frame, waits_for, reply_len_max, self.hot.answers(hits));
     }
 
     /// Adds a frame's requests to a batch, and says what the frame waits for then.
@@ -299,16 +267,16 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
         let Some(link) = self.link.as_mut().filter(|link| link.fault().is_none()) else {
             return Err(Unbatched::Dropped(DropReason::PeerDown));
         };
-        if self.flight.is_full() {
+        if self.delivery.flight.is_full() {
             return Err(Unbatched::Later);
         }
         let mut batching = Batching {
             link,
-            counters: &mut self.counters,
+            counters: &mut self.delivery.counters,
             may_reset: self.policy.may_reset(frame.source().ip()),
             reply_len_max: screened.reply_len_max,
             now,
-            profile: &mut self.profile,
+            profile: &mut self.delivery.profile,
         };
         self.batcher.add(&screened.inbound, frame.payload().len(), &mut batching).map_err(|no_room| match no_room {
             NoRoom::Now => Unbatched::Later,
@@ -318,37 +286,37 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
 
     /// Keeps a frame until its answer comes, and sends the batch that it is in when that is long enough.
     fn await_answer(&mut self, frame: P::Frame, waits_for: WaitsFor, reply_len_max: usize, watch: Watch, now: Tick) {
-        self.flight.push(frame, waits_for, reply_len_max, watch, now);
+        self.delivery.flight.push(frame, waits_for, reply_len_max, watch, now);
         if self.flush.is_full(self.batcher.len())
             && let Some(link) = &mut self.link
         {
-            self.batcher.flush(link, &mut self.counters);
+            self.batcher.flush(link, &mut self.delivery.counters);
         }
     }
 
     /// Sends the open batch when it has waited long enough.
     fn flush_when_due(&mut self, now: Tick) {
-        self.profile.enter(Stage::Post);
+        self.delivery.profile.enter(Stage::Post);
         let ticks = self.flush.wait();
         let Some(link) = self.link.as_mut().filter(|link| link.fault().is_none()) else { return };
         let alone = link.sent() == link.taken();
         if self.batcher.since().is_some_and(|since| alone || now.since(since) >= ticks) {
-            self.batcher.flush(link, &mut self.counters);
+            self.batcher.flush(link, &mut self.delivery.counters);
         }
     }
 }
 
 impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Engine for Communicate<'_, P, D, W, L> {
     fn turn(&mut self, now: Tick) -> Turn {
-        self.profile.enter(Stage::Others);
-        self.port.begin_turn(now);
+        self.delivery.profile.enter(Stage::Others);
+        self.delivery.port.begin_turn(now);
         self.flush.begin_turn(now);
         let slots = self.take_responses(now);
-        transmit(&mut self.answered, &mut self.port, &mut self.counters, &mut self.profile);
+        self.delivery.transmit();
         let frames = self.take_requests(now);
         self.flush_when_due(now);
-        transmit(&mut self.answered, &mut self.port, &mut self.counters, &mut self.profile);
-        self.profile.enter(Stage::Others);
+        self.delivery.transmit();
+        self.delivery.profile.enter(Stage::Others);
         if let Some(link) = self.working_link() {
             let progress = Progress { sent: link.sent(), copied: link.copied(), answered: link.taken() };
             self.flush.end_turn(slots + frames > 0, progress, now);
@@ -356,9 +324,9 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Engine for Communicate<
             // What still waited for room in a queue pair that is gone waits for nothing.
             self.batcher.clear();
         }
-        let waiting = if !self.answered.is_empty() {
+        let waiting = if !self.delivery.answered.is_empty() {
             Waiting::Wire
-        } else if self.flight.is_empty() && self.received.is_empty() {
+        } else if self.delivery.flight.is_empty() && self.received.is_empty() {
             Waiting::Packets
         } else {
             Waiting::Copies
@@ -367,10 +335,10 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Engine for Communicate<
     }
 
     fn counters(&mut self) -> &mut Counters {
-        self.port.count(&mut self.counters);
+        self.delivery.port.count(&mut self.delivery.counters);
         if let Some(link) = &mut self.link {
-            link.count(&mut self.counters);
+            link.count(&mut self.delivery.counters);
         }
-        &mut self.counters
+        &mut self.delivery.counters
     }
 }

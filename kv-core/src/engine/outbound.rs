@@ -7,6 +7,7 @@ use crate::counters::{Counter, Counters};
 use crate::port::{Burst, PacketPort};
 
 /// Queues an answered frame for the wire. When the wire does not take any, the frame is dropped: the client asks again.
+#[inline]
 pub(super) fn hand_over<P: PacketPort>(
     frame: P::Frame,
     answered: &mut Burst<P::Frame>,

@@ -21,17 +21,21 @@ const VALUE_LEN_BITS: u32 = 24;
 #[repr(C)]
 pub(super) struct BatchHeader {
     magic: u8,
-    num_requests: u8,
+    pub(super) num_requests: u8,
     reserved: [u8; 4],
 }
 const _: () = assert!(size_of::<BatchHeader>() == 6);
 
 impl BatchHeader {
+    pub(super) fn new(magic: u8, num_requests: u8) -> Self {
+        // Rule W-C-26: MICA2 leaves garbage in the reserved bytes; nothing of our memory leaves this way.
+        Self { magic, num_requests, reserved: [0; 4] }
+    }
+
     /// Writes a batch header to the start of `payload`, which every writer has made sure to be long enough.
     pub(super) fn put(payload: &mut [u8], magic: u8, num_requests: u8) {
         if let Ok((header, _)) = Self::mut_from_prefix(payload) {
-            // Rule W-C-26: MICA2 leaves garbage in the reserved bytes; nothing of our memory leaves this way.
-            *header = Self { magic, num_requests, reserved: [0; 4] };
+            *header = Self::new(magic, num_requests);
         }
     }
 }
@@ -51,6 +55,19 @@ pub(super) struct EntryHeader {
 const _: () = assert!(size_of::<EntryHeader>() == 24);
 
 impl EntryHeader {
+    fn new(head: &Head, kv_length_vec: u32) -> Self {
+        Self {
+            operation: head.operation,
+            result: head.result,
+            // Rule W-C-26, here and below.
+            reserved0: [0; 2],
+            kv_length_vec: U32::new(kv_length_vec),
+            key_hash: U64::new(head.key_hash),
+            opaque: U32::new(head.opaque),
+            reserved1: [0; 4],
+        }
+    }
+
     pub(super) fn key_len(&self) -> usize {
         (self.kv_length_vec.get() >> VALUE_LEN_BITS) as usize
     }
@@ -62,6 +79,11 @@ impl EntryHeader {
     /// Length of key and value with their pads.
     fn body_len(&self) -> usize {
         padded(self.key_len()) + padded(self.value_len())
+    }
+
+    /// Length of the entry as a whole.
+    pub(super) fn entry_len(&self) -> usize {
+        size_of::<Self>() + self.body_len()
     }
 }
 
@@ -109,6 +131,16 @@ impl<'a> Entry<'a> {
         Some(len)
     }
 
+    /// Writes an entry without a key to the start of `place`, with a copy of the value, which is that of a datagram.
+    /// `None` if it does not fit.
+    #[inline]
+    pub(super) fn put_response(place: &mut [u8], head: &Head, value: &[u8]) -> Option<()> {
+        let (header, rest) = EntryHeader::mut_from_prefix(place).ok()?;
+        put_padded(rest, value)?;
+        *header = EntryHeader::new(head, value.len() as u32);
+        Some(())
+    }
+
     /// Makes an entry without a key around `value_len` bytes that are in their place already, behind that of the header,
     /// and returns its length. `None`, and nothing written, if it does not fit.
     pub(super) fn put_around(into: &mut [u8], head: &Head, value_len: usize) -> Option<usize> {
@@ -125,24 +157,15 @@ impl<'a> Entry<'a> {
 
 fn put_header(into: &mut [u8], head: &Head, key_len: usize, value_len: usize) -> Option<()> {
     let kv_length_vec = u32::try_from(key_len << VALUE_LEN_BITS | value_len).ok()?;
-    let header = EntryHeader {
-        operation: head.operation,
-        result: head.result,
-        // Rule W-C-26, here and below.
-        reserved0: [0; 2],
-        kv_length_vec: U32::new(kv_length_vec),
-        key_hash: U64::new(head.key_hash),
-        opaque: U32::new(head.opaque),
-        reserved1: [0; 4],
-    };
-    header.write_to(into).ok()
+    EntryHeader::new(head, kv_length_vec).write_to(into).ok()
 }
 
 /// `len` rounded up to what it takes on the wire. `len` is at most 2^24, so nothing overflows.
 ///
 /// By a mask, since each look at an entry rounds twice: `next_multiple_of` takes a branch and three times as many
 /// instructions.
-fn padded(len: usize) -> usize {
+#[inline]
+pub(super) fn padded(len: usize) -> usize {
     (len + (ALIGNMENT - 1)) & !(ALIGNMENT - 1)
 }
 
@@ -155,7 +178,9 @@ fn put_padded<'b>(into: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
     let (with_pad, rest) = into.split_at_mut_checked(padded(bytes.len()))?;
     let (place, pad) = with_pad.split_at_mut_checked(bytes.len())?;
     copy(place, bytes);
-    pad.fill(0);
+    if !pad.is_empty() {
+        pad.fill(0);
+    }
     Some(rest)
 }
 
@@ -163,7 +188,8 @@ fn put_padded<'b>(into: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entries<'a> {
     rest: &'a [u8],
-    count: u8,
+    /// How many are left.
+    pub(super) count: u8,
 }
 
 impl<'a> Entries<'a> {
@@ -192,6 +218,11 @@ impl<'a> Entries<'a> {
             .map_or(Self { rest: &[], count: 0 }, |(header, rest)| Self { rest, count: header.num_requests })
     }
 
+    /// The last `count` of the entries of such a payload, with which `bytes` begin.
+    pub(super) fn last(bytes: &'a [u8], count: u8) -> Self {
+        Self { rest: bytes, count }
+    }
+
     /// Checks that there are as many entries as announced, each of them whole and `good`, and nothing else.
     ///
     /// Whether an entry is good, its header says: keys and values are not looked at.
@@ -207,10 +238,6 @@ impl<'a> Entries<'a> {
         }
         // Rules W-C-22 and W-C-24. Where none is announced, all that there is lies behind the last one.
         if rest.is_empty() { Ok(self) } else { Err(DropReason::Malformed) }
-    }
-
-    pub(super) fn count(&self) -> usize {
-        usize::from(self.count)
     }
 
     /// The headers of the entries, without a look at keys and values.
@@ -236,6 +263,6 @@ impl<'a> Iterator for Entries<'a> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.count(), Some(self.count()))
+        (self.count.into(), Some(self.count.into()))
     }
 }

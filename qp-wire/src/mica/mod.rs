@@ -33,16 +33,18 @@
 //! | 24 | key length, then 0 to 7 of pad | key, absent in a response | bytes | W-C-25, W-C-28, W-C-37 |
 //! | .. | value length, then 0 to 7 of pad | value | bytes | W-C-25, W-C-29, W-C-30 |
 //!
-//! A server uses [`RequestFrame`] and [`ResponseWriter`], a client [`RequestWriter`] and [`ResponseFrame`].
+//! A server uses [`RequestFrame`] and [`ResponseWriter`] or [`Replier`], a client [`RequestWriter`] and [`ResponseFrame`].
 
 mod entry;
+mod reply;
 mod request;
 mod response;
 
 use core::fmt;
 
-pub use request::{MicaRequest, RequestFrame, RequestWriter, Requests, heads};
-pub use response::{MicaResponse, ResponseFrame, ResponseHead, ResponseWriter, Responses, response_len_min};
+pub use reply::{Replier, Reply};
+pub use request::{MicaRequest, RequestFrame, RequestWriter, Requests};
+pub use response::{MicaResponse, ResponseFrame, ResponseHead, ResponseWriter, Responses};
 
 use crate::net::HEADERS_LEN;
 

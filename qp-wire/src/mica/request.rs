@@ -101,6 +101,7 @@ impl<'a> RequestFrame<'a> {
     /// # Errors
     /// [`DropReason::Short`] or [`DropReason::Long`] for an impossible length; [`DropReason::Response`] for a response;
     /// [`DropReason::Magic`] if it is neither; [`DropReason::Malformed`] if count, lengths and bytes disagree.
+    #[inline]
     pub fn decode(payload: &'a [u8]) -> Result<Self, DropReason> {
         let entries = Entries::split(payload, |magic| match magic {
             // Rule W-C-21.
@@ -108,17 +109,21 @@ impl<'a> RequestFrame<'a> {
             MAGIC_RESPONSE => Err(DropReason::Response),
             _ => Err(DropReason::Magic),
         })?;
-        let mut response_len_min = BATCH_HEADER_LEN;
+        let mut has_increment = false;
         let entries = entries.check(|header| {
-            response_len_min += ResponseHead::from(header).len_min();
+            has_increment |= header.operation == Opcode::Increment.to_wire();
             true
         })?;
+        let mut response_len_min = BATCH_HEADER_LEN + ENTRY_HEADER_LEN * usize::from(entries.count);
+        if has_increment {
+            response_len_min += values_len_min(entries);
+        }
         Ok(Self { entries, response_len_min })
     }
 
     /// How many requests there are, 1 to 255.
     pub fn count(&self) -> usize {
-        self.entries.count()
+        self.entries.count.into()
     }
 
     /// The requests, in the order in which they are to be answered.
@@ -140,10 +145,10 @@ impl<'a> RequestFrame<'a> {
     }
 }
 
-/// What the responses to a payload need of its requests, in their order: of a payload that [`RequestFrame::decode`] has
-/// accepted before, and so is not checked again. Of another one, what happens to be there.
-pub fn heads(payload: &[u8]) -> impl Iterator<Item = ResponseHead> + '_ {
-    Entries::after_header(payload).headers().map(ResponseHead::from)
+/// The values that the responses to these requests must have room for, in bytes.
+#[inline(never)]
+fn values_len_min(entries: Entries<'_>) -> usize {
+    entries.headers().map(|header| usize::from(ResponseHead::from(header).value_len_min)).sum()
 }
 
 /// The requests of a [`RequestFrame`].

@@ -1,9 +1,8 @@
 //! Responses: encoded by servers, decoded by clients.
 
-use super::entry::{BatchHeader, Entries, Entry, EntryHeader, Head, unpadded};
+use super::entry::{BatchHeader, Entries, Entry, EntryHeader, Head, padded, unpadded};
 use super::{BATCH_HEADER_LEN, ENTRY_HEADER_LEN, Full, MAGIC_RESPONSE};
 use crate::limits::DATAGRAM_LEN_MAX;
-use crate::short_copy::copy;
 use crate::{DropReason, ResultCode};
 
 /// What is kept of a request until it is answered, 16 bytes. See [`MicaRequest::head`](super::MicaRequest::head).
@@ -26,11 +25,17 @@ impl ResponseHead {
     pub fn len_min(&self) -> usize {
         ENTRY_HEADER_LEN + usize::from(self.value_len_min)
     }
-}
 
-/// The room, in bytes, that a response to these requests needs at least, however they end.
-pub fn response_len_min(heads: &[ResponseHead]) -> usize {
-    BATCH_HEADER_LEN + heads.iter().map(ResponseHead::len_min).sum::<usize>()
+    /// What is in the response's header (rules W-C-32 and W-C-33).
+    #[inline]
+    pub(super) fn answered(self, result: ResultCode) -> Head {
+        Head {
+            operation: self.operation,
+            result: result.to_mica().to_wire(),
+            key_hash: self.key_hash,
+            opaque: self.opaque,
+        }
+    }
 }
 
 /// Builds the payload of a response frame in a buffer that is lent to it.
@@ -86,6 +91,11 @@ impl<'b> ResponseWriter<'b> {
         Some(Self { into: into.get_mut(..room)?, len: BATCH_HEADER_LEN, owed_len, count: 0 })
     }
 
+    /// Goes on behind `len` bytes with `count` responses, of a payload of which others still take at least `owed_len`.
+    pub(super) fn resume(into: &'b mut [u8], len: usize, count: u8, owed_len: usize) -> Option<Self> {
+        Some(Self { len, owed_len, count, ..Self::new(into, len + owed_len)? })
+    }
+
     /// Where the value of the next response goes, if it is to be written in place: as long as that value can be, empty if
     /// it can have none. [`ResponseWriter::push_in_place`] makes a response of it.
     #[inline]
@@ -100,14 +110,10 @@ impl<'b> ResponseWriter<'b> {
     /// # Errors
     /// [`Full`] if the value exceeds [`ResponseWriter::value_buf`]; if there are 255 responses already; or if there were
     /// others than announced and no room is left.
+    #[inline]
     pub fn push(&mut self, head: ResponseHead, result: ResultCode, value: Option<&[u8]>) -> Result<(), Full> {
         let value = value.unwrap_or_default();
-        if value.len() > self.value_len_max(head) {
-            return Err(Full);
-        }
-        let start = self.len + ENTRY_HEADER_LEN;
-        copy(self.into.get_mut(start..start + value.len()).ok_or(Full)?, value);
-        self.put_around(head, result, value.len())
+        self.add(head, value.len(), |place| Entry::put_response(place, &head.answered(result), value))
     }
 
     /// Adds a response around the first `value_len` bytes of [`ResponseWriter::value_buf`].
@@ -116,28 +122,36 @@ impl<'b> ResponseWriter<'b> {
     /// As for [`ResponseWriter::push`].
     #[inline]
     pub fn push_in_place(&mut self, head: ResponseHead, result: ResultCode, value_len: usize) -> Result<(), Full> {
-        if value_len > self.value_len_max(head) {
+        if value_len > DATAGRAM_LEN_MAX {
             return Err(Full);
         }
-        self.put_around(head, result, value_len)
+        self.add(head, value_len, |place| Entry::put_around(place, &head.answered(result), value_len).map(drop))
     }
 
-    /// Makes a response of a value that is in its place and not too long.
+    /// Adds a response that `put` makes in its place, if that leaves to the responses after it what they need (rules
+    /// W-C-34 and W-C-35).
     #[inline]
-    fn put_around(&mut self, head: ResponseHead, result: ResultCode, value_len: usize) -> Result<(), Full> {
+    fn add(
+        &mut self,
+        head: ResponseHead,
+        value_len: usize,
+        put: impl FnOnce(&mut [u8]) -> Option<()>,
+    ) -> Result<(), Full> {
+        let end = self.end_with(value_len);
+        let owed_len = self.owed_len.saturating_sub(head.len_min());
+        if end + owed_len > self.into.len() {
+            return Err(Full);
+        }
         let count = self.count.checked_add(1).ok_or(Full)?;
-        // Rules W-C-32 and W-C-33.
-        let entry = Head {
-            operation: head.operation,
-            result: result.to_mica().to_wire(),
-            key_hash: head.key_hash,
-            opaque: head.opaque,
-        };
-        let room = self.into.get_mut(self.len..).ok_or(Full)?;
-        self.len += Entry::put_around(room, &entry, value_len).ok_or(Full)?;
-        self.owed_len = self.owed_len.saturating_sub(head.len_min());
-        self.count = count;
+        put(self.into.get_mut(self.len..end).ok_or(Full)?).ok_or(Full)?;
+        (self.len, self.owed_len, self.count) = (end, owed_len, count);
         Ok(())
+    }
+
+    /// Where the next response ends if it has a value of this length.
+    #[inline]
+    fn end_with(&self, value_len: usize) -> usize {
+        self.len + ENTRY_HEADER_LEN + padded(value_len)
     }
 
     /// How many responses were added.
@@ -155,8 +169,7 @@ impl<'b> ResponseWriter<'b> {
     #[inline]
     fn value_len_max(&self, head: ResponseHead) -> usize {
         let owed_to_others = self.owed_len.saturating_sub(head.len_min());
-        let taken = self.len + ENTRY_HEADER_LEN + owed_to_others;
-        unpadded(self.into.len().saturating_sub(taken))
+        unpadded(self.into.len().saturating_sub(self.end_with(0) + owed_to_others))
     }
 }
 
@@ -224,7 +237,7 @@ impl<'a> ResponseFrame<'a> {
 
     /// How many responses there are, 1 to 255.
     pub fn count(&self) -> usize {
-        self.entries.count()
+        self.entries.count.into()
     }
 
     /// The responses, in the order of their requests.

@@ -1,7 +1,9 @@
 //! Properties that hold for any bytes, as plain functions of bytes, which is what a fuzz target needs.
 
+use qp_wire::batch::Response;
 use qp_wire::mica::{
-    MicaRequest, MicaResponse, RequestFrame, RequestWriter, ResponseFrame, ResponseWriter, heads, response_len_min,
+    BATCH_HEADER_LEN, MicaRequest, MicaResponse, Replier, Reply, RequestFrame, RequestWriter, ResponseFrame,
+    ResponseWriter,
 };
 use qp_wire::net::{Checksums, Datagram, reply_headers};
 use qp_wire::{DropReason, ResultCode};
@@ -49,9 +51,13 @@ pub(crate) fn check_request_payload(bytes: &[u8]) {
         assert_eq!((operation, result, key_hash, opaque, raw.key.to_vec(), raw.value.to_vec()), *entry);
         assert_eq!(request.decode().err(), reference::refusal(entry));
     }
-    let heads: Vec<_> = heads(bytes).collect();
-    assert!(heads.iter().copied().eq(frame.requests().map(|request| request.head())));
-    assert_eq!(response_len_min(&heads), frame.response_len_min());
+    assert!(frame.heads().eq(frame.requests().map(|request| request.head())));
+    let lens_min = frame.heads().map(|head| head.len_min());
+    assert_eq!(frame.response_len_min(), BATCH_HEADER_LEN + lens_min.sum::<usize>());
+    for (value_len_max, spare) in [(1, 0), (9, 0), (9, 64), (200, 0), (200, 4096)] {
+        check_a_reply_is_the_response(bytes, value_len_max, bytes.len() + spare);
+    }
+    check_a_reply_is_the_response(bytes, 9, frame.response_len_min());
     check_requests_survive(&frame.requests().collect::<Vec<_>>());
     check_every_request_can_be_answered(bytes, bytes.len());
 }
@@ -114,6 +120,57 @@ pub(crate) fn check_every_request_can_be_answered(bytes: &[u8], room_len: usize)
     let len = writer.finish();
     assert_eq!(room[..len], payload(0x79, &by_hand), "W-C-32: the same number, the same order, echoed");
     check_response_payload(&room[..len]);
+}
+
+/// What is built over a request is what a [`ResponseWriter`] builds elsewhere, in as many bytes, and so is what is built apart
+/// where the request has not all the room.
+pub(crate) fn check_a_reply_is_the_response(bytes: &[u8], value_len_max: u64, room_len: usize) {
+    let Ok(frame) = RequestFrame::decode(bytes) else { return };
+    let mut room = vec![0xee; room_len];
+    let mut writer = ResponseWriter::new(&mut room, frame.response_len_min()).expect("room for the least response");
+    let value = [0x5a; 200];
+    let (mut responses, mut not_processed) = (Vec::new(), 0);
+    for request in frame.requests() {
+        let head = request.head();
+        let value_len = if head.value_len_min > 0 { 8 } else { (request.key_hash % value_len_max) as usize };
+        let result = ResultCode::ALL[(request.key_hash >> 8) as usize % ResultCode::ALL.len()];
+        let response = Response { result, value: (request.key_hash & (1 << 20) == 0).then_some(&value[..value_len]) };
+        if writer.push(head, told(head.operation, result), response.value).is_err() {
+            not_processed += 1;
+            writer.push(head, ResultCode::NotProcessed, None).expect("a response without a value always fits");
+        }
+        responses.push(response);
+    }
+    let len = writer.finish();
+    let expected = (Some(Reply { len, not_processed }), &room[..len]);
+
+    let mut replier = Replier::new();
+    let behind = [Response { result: ResultCode::Rejected, value: None }];
+    let mut place = vec![0xee; room_len];
+    let mut left = responses.iter().chain(&behind).copied();
+    replier.keep(bytes);
+    let reply = replier.reply_apart(&mut place, &mut left, told);
+    assert_eq!((reply, &place[..len]), expected, "W-C-32 and W-C-34, apart");
+    assert!(left.eq(behind), "the responses to other frames are theirs");
+    if bytes.len() <= room_len {
+        place[..bytes.len()].copy_from_slice(bytes);
+        let mut left = responses.iter().chain(&behind).copied();
+        let reply = replier.reply(&mut place, &mut left, told);
+        assert_eq!((reply, &place[..len]), expected, "W-C-32 and W-C-34, in place");
+        assert!(left.eq(behind), "the responses to other frames are theirs");
+        place[..bytes.len()].copy_from_slice(bytes);
+        let mut too_few = responses.iter().skip(1).copied();
+        assert_eq!(replier.reply(&mut place, &mut too_few, told), None, "a request without a response");
+    }
+}
+
+/// What a server tells instead of a result, of which success stays what it is.
+fn told(operation: u8, result: ResultCode) -> ResultCode {
+    match result {
+        ResultCode::Success => ResultCode::Success,
+        ResultCode::NotSupported if operation & 1 == 0 => ResultCode::Error,
+        other => other,
+    }
 }
 
 /// A payload has the reference's verdict as a response, and the same responses.

@@ -3,6 +3,8 @@
 //! The body of a native frame with many requests goes into the slot as it is, as a run of its own. Frames with few, and
 //! MICA2's carry one as a rule, are gathered: consecutive ones share a run, so that their headers fold away.
 
+use core::ops::RangeInclusive;
+
 use arch::Tick;
 use qp_wire::batch::{RequestBatch, RequestIter, RequestWriter, response_len_min};
 use qp_wire::limits::{DATAGRAM_LEN_MAX, REQUEST_COUNT_MAX, VALUE_LEN_MAX};
@@ -13,10 +15,11 @@ use qp_wire::{Opcode, RawRequest, batch, mica, native};
 use super::deliver::WaitsFor;
 use crate::counters::{Counter, Counters};
 use crate::dma::{DmaEngine, Window};
-use crate::engine::inbound::{Inbound, is_mica, refused};
+use crate::engine::inbound::{Inbound, refused};
 use crate::engine::link::Link;
 use crate::engine::stage::{Profile, Stage};
 use crate::hash::KeyHash;
+use crate::ring::QueuePairGeometry;
 
 /// Native frames of at most this many requests are gathered. A run of its own costs 12 bytes, gathering the encoding of
 /// each request.
@@ -43,6 +46,7 @@ impl<B> core::fmt::Debug for Batcher<B> {
 
 struct Open<B> {
     buf: B,
+    room: Room,
     len: usize,
     /// Room that the answers may take in the response slot, in bytes, those to gathered requests included.
     response_len: usize,
@@ -71,7 +75,7 @@ pub(super) enum NoRoom {
     Ever,
 }
 
-/// What a frame adds to a slot.
+/// What a frame adds to a slot, or all that is in one.
 #[derive(Clone, Copy)]
 struct Need {
     len: usize,
@@ -79,9 +83,32 @@ struct Need {
     count: usize,
 }
 
+impl Need {
+    /// What an empty slot takes.
+    const NOTHING: Self = Self { len: SLOT_HEADER_LEN, response_len: SLOT_HEADER_LEN, count: 0 };
+}
+
+/// How long a slot and the answer to it may become.
+#[derive(Clone, Copy)]
+struct Room {
+    len: usize,
+    response_len: usize,
+}
+
+impl Room {
+    /// Whether a slot in which so much is `used` has room for what is needed.
+    #[inline]
+    fn fits(&self, need: Need, used: Need) -> bool {
+        used.len + need.len <= self.len
+            && used.response_len + need.response_len <= self.response_len
+            && used.count + need.count <= REQUEST_COUNT_MAX
+    }
+}
+
 /// What a shared run costs beside its requests and answers.
 const RUN_OVERHEAD: usize = RUN_HEADER_LEN + batch::HEADER_LEN;
 
+#[expect(single_use_lifetimes, reason = "what is elided in `impl Trait` needs a name as yet")]
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
     pub(super) fn new() -> Self {
         Self { open: None, gathered: RequestWriter::new(), gathered_len_max: 0, gathered_response_len: 0 }
@@ -151,15 +178,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
             let len_max = batch.bytes().len() + COLUMNS_LEN_MAX * count;
             let response_len = answers_len_max(requests.clone()).min(response_len_max - batch::HEADER_LEN);
             self.make_room_in_run(len_max, response_len, count, batching)?;
-            for raw in requests {
-                self.gather(&if refuse_reset && is_reset(&raw) { refused(raw) } else { raw });
+            self.gather(requests.map(|raw| if refuse_reset && is_reset(&raw) { refused(raw) } else { raw }));
+            if !is_roomy {
+                // A run of its own, since it began with an empty one.
+                self.close_gathered();
             }
-            if is_roomy {
-                return Ok(WaitsFor::Native { header, count, is_gathered: true });
-            }
-            // A run of its own, since it began with an empty one.
-            self.close_gathered();
-            return Ok(WaitsFor::Native { header, count, is_gathered: false });
+            return Ok(WaitsFor::native(header, batch, is_roomy));
         }
         let need =
             Need { len: RUN_HEADER_LEN + batch.bytes().len(), response_len: RUN_HEADER_LEN + response_len_max, count };
@@ -170,7 +194,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
             debug_assert!(put.is_some(), "room was made");
             open.count += count;
         }
-        Ok(WaitsFor::Native { header, count, is_gathered: false })
+        Ok(WaitsFor::native(header, batch, false))
     }
 
     fn add_mica<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
@@ -183,32 +207,31 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
         // The columns of an answer take at most 3 bytes a request, and the values less than the frame with its headers.
         // The columns of a request take fewer bytes than MICA2's header.
         self.make_room_in_run(payload_len, 3 * count + batching.reply_len_max, count, batching)?;
-        for request in frame.requests() {
-            batching.profile.enter(Stage::Hash);
+        let Batching { counters, may_reset, profile, .. } = batching;
+        let allowed = mica_operations(*may_reset);
+        self.gather(frame.requests().map(|request| {
+            profile.enter(Stage::Hash);
             let raw = request.raw;
             let mismatch = !raw.key.is_empty() && KeyHash::of(raw.key).0 != request.key_hash;
             if mismatch {
-                batching.counters.add(Counter::HashMismatches, 1);
+                counters.add(Counter::HashMismatches, 1);
             }
-            batching.profile.enter(Stage::Post);
-            let is_allowed = is_mica(raw.operation) && (batching.may_reset || !is_reset(&raw));
-            if mismatch || !is_allowed {
-                self.gather(&refused(raw));
-            } else {
-                self.gather(&raw);
-            }
-        }
-        Ok(WaitsFor::Mica { count })
+            profile.enter(Stage::Post);
+            if mismatch || !allowed.contains(&raw.operation) { refused(raw) } else { raw }
+        }));
+        Ok(WaitsFor::mica(frame))
     }
 
-    /// Adds a request to the run for which there is room.
-    fn gather(&mut self, raw: &RawRequest<'_>) {
-        let pushed = self.gathered.push(raw);
-        debug_assert!(pushed.is_ok(), "room was made");
+    /// Adds requests to the run that has room for them.
+    #[inline]
+    fn gather<'r>(&mut self, requests: impl Iterator<Item = RawRequest<'r>>) {
+        let gathered = self.gathered.extend(requests);
+        debug_assert!(gathered.is_ok(), "room was made");
     }
 
     /// Sees to it that the gathered run takes `count` more requests of at most `len_max` bytes with answers of at most
     /// `response_len`.
+    #[inline(always)]
     fn make_room_in_run<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
         &mut self,
         len_max: usize,
@@ -234,38 +257,45 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
     }
 
     /// Sees to it that a slot is open with room for `need`.
+    #[inline(always)]
     fn make_room<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
         &mut self,
         need: Need,
         batching: &mut Batching<'_, D, W, L>,
     ) -> Result<(), NoRoom> {
-        let Batching { link, counters, now, .. } = batching;
-        let slot_len = link.geometry().request.slot_len();
-        let response_slot_len = link.geometry().response.slot_len();
-        let fits = |len: usize, response_len: usize, count: usize| {
-            len + need.len <= slot_len
-                && response_len + need.response_len <= response_slot_len
-                && count + need.count <= REQUEST_COUNT_MAX
-        };
-        if !fits(SLOT_HEADER_LEN, SLOT_HEADER_LEN, 0) {
-            return Err(NoRoom::Ever);
-        }
-        let gathered_len_max = self.gathered_len_max;
         if let Some(open) = &mut self.open
-            && fits(open.len + gathered_len_max, open.response_len, open.count)
+            && open.room.fits(need, open.used(self.gathered_len_max))
         {
             if open.count == 0 {
-                open.since = *now;
+                open.since = batching.now;
             }
             return Ok(());
         }
+        self.open_slot(need, batching)
+    }
+
+    /// Sends what is open and opens the next slot.
+    #[inline(never)]
+    fn open_slot<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
+        &mut self,
+        need: Need,
+        batching: &mut Batching<'_, D, W, L>,
+    ) -> Result<(), NoRoom> {
+        let Batching { link, counters, now, .. } = batching;
+        let QueuePairGeometry { request, response, .. } = link.geometry();
+        let room = Room { len: request.slot_len(), response_len: response.slot_len() };
+        let response_slot_count = response.slot_count();
+        if !room.fits(need, Need::NOTHING) {
+            return Err(NoRoom::Ever);
+        }
         self.flush(link, counters);
         let answers_owed = link.sent().wrapping_sub(link.taken());
-        if self.open.is_some() || link.slot_room() == 0 || answers_owed >= link.geometry().response.slot_count() {
+        if self.open.is_some() || link.slot_room() == 0 || answers_owed >= response_slot_count {
             return Err(NoRoom::Now);
         }
         let buf = link.alloc().ok_or(NoRoom::Now)?;
-        self.open = Some(Open { buf, len: SLOT_HEADER_LEN, response_len: SLOT_HEADER_LEN, count: 0, since: *now });
+        let Need { len, response_len, count } = Need::NOTHING;
+        self.open = Some(Open { buf, room, len, response_len, count, since: *now });
         Ok(())
     }
 
@@ -300,8 +330,23 @@ fn answers_len_max(requests: RequestIter<'_>) -> usize {
     response_len_min(requests.len()) + requests.map(value_len_max).sum::<usize>()
 }
 
+/// The operations of MICA2's wire that a source may ask for. RESET is the first of them.
+fn mica_operations(may_reset: bool) -> RangeInclusive<u8> {
+    let first = if may_reset { Opcode::Reset } else { Opcode::NoopRead };
+    first.to_wire()..=Opcode::Increment.to_wire()
+}
+const _: () = assert!(Opcode::Reset.to_wire() == 0 && Opcode::NoopRead.to_wire() == 1);
+
 fn is_reset(raw: &RawRequest<'_>) -> bool {
     raw.operation == Opcode::Reset.to_wire()
+}
+
+impl<B> Open<B> {
+    /// What is in the slot, with a gathered run of this length.
+    #[inline]
+    fn used(&self, gathered_len_max: usize) -> Need {
+        Need { len: self.len + gathered_len_max, response_len: self.response_len, count: self.count }
+    }
 }
 
 impl<B: AsMut<[u8]>> Open<B> {

@@ -232,7 +232,7 @@ impl<'m> HotKeys<'m> {
     }
 
     /// The answers to a frame all of which is here.
-    pub(super) fn answers(&self, hits: &Hits) -> impl Iterator<Item = Response<'_>> {
+    pub(super) fn answers(&self, hits: &Hits) -> impl Iterator<Item = Response<'_>> + Clone {
         hits.iter().map(|hit| {
             let set = self.sets.get(hit.set as usize);
             Response { result: ResultCode::Success, value: set.map(|set| set.value(hit.way.into())) }
