@@ -287,7 +287,8 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
     /// Keeps a frame until its answer comes, and sends the batch that it is in when that is long enough.
     fn await_answer(&mut self, frame: P::Frame, waits_for: WaitsFor, reply_len_max: usize, watch: Watch, now: Tick) {
         self.delivery.flight.push(frame, waits_for, reply_len_max, watch, now);
-        if self.flush.is_full(self.batcher.len())
+        if self.flush.is_full(self.batcher.len_max())
+            && self.flush.is_full(self.batcher.len())
             && let Some(link) = &mut self.link
         {
             self.batcher.flush(link, &mut self.delivery.counters);

@@ -3,10 +3,11 @@
 //! The body of a native frame with many requests goes into the slot as it is, as a run of its own. Frames with few, and
 //! MICA2's carry one as a rule, are gathered: consecutive ones share a run, so that their headers fold away.
 
+use core::iter;
 use core::ops::RangeInclusive;
 
 use arch::Tick;
-use qp_wire::batch::{RequestBatch, RequestIter, RequestWriter, response_len_min};
+use qp_wire::batch::{RequestBatch, RequestWriter, response_len_min};
 use qp_wire::limits::{DATAGRAM_LEN_MAX, REQUEST_COUNT_MAX, VALUE_LEN_MAX};
 use qp_wire::native::FrameHeader;
 use qp_wire::qp::{RUN_HEADER_LEN, SLOT_HEADER_LEN, put_run_header};
@@ -132,6 +133,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
         self.open.as_ref().map_or(0, |open| open.len + gathered_len)
     }
 
+    /// What [`len`](Self::len) does not exceed, which takes less to know.
+    pub(super) fn len_max(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.len + self.gathered_len_max)
+    }
+
     /// Since when the open slot has held requests.
     pub(super) fn since(&self) -> Option<Tick> {
         self.open.as_ref().filter(|open| open.count > 0).map(|open| open.since)
@@ -169,16 +175,21 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
         // Whoever shares a run shares its room. An INCREMENT must find its own, so frames of sources that get no more
         // than they sent, where room is scarce, have their own runs.
         let is_roomy = response_len_max >= response_len_min(count) + size_of::<u64>() * count;
-        let requests = batch.iter();
+        let mut requests = batch.iter();
+        if is_roomy
+            && count == 1
+            && let Some(raw) = requests.next()
+        {
+            // Most frames are such where hardly any has many requests, and a loop for one costs more than it does.
+            self.gather_native(iter::once(raw), batch, response_len_max, batching)?;
+            return Ok(WaitsFor::native(header, batch, true));
+        }
         let refuse_reset = !batching.may_reset && requests.has_operation(Opcode::Reset.to_wire());
         if refuse_reset || is_roomy && count <= GATHERED_COUNT_MAX {
             if !is_roomy {
                 self.close_gathered();
             }
-            let len_max = batch.bytes().len() + COLUMNS_LEN_MAX * count;
-            let response_len = answers_len_max(requests.clone()).min(response_len_max - batch::HEADER_LEN);
-            self.make_room_in_run(len_max, response_len, count, batching)?;
-            self.gather(requests.map(|raw| if refuse_reset && is_reset(&raw) { refused(raw) } else { raw }));
+            self.gather_native(requests, batch, response_len_max, batching)?;
             if !is_roomy {
                 // A run of its own, since it began with an empty one.
                 self.close_gathered();
@@ -195,6 +206,23 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
             open.count += count;
         }
         Ok(WaitsFor::native(header, batch, false))
+    }
+
+    /// Adds the requests of a native frame, which are those of `batch`, to the gathered run.
+    #[inline]
+    fn gather_native<'r, D: DmaEngine<Buf = B>, W: Window, L: Profile>(
+        &mut self,
+        requests: impl ExactSizeIterator<Item = RawRequest<'r>> + Clone,
+        batch: &RequestBatch<'_>,
+        response_len_max: usize,
+        batching: &mut Batching<'_, D, W, L>,
+    ) -> Result<(), NoRoom> {
+        let len_max = batch.bytes().len() + COLUMNS_LEN_MAX * batch.count();
+        let response_len = answers_len_max(requests.clone()).min(response_len_max - batch::HEADER_LEN);
+        self.make_room_in_run(len_max, response_len, batch.count(), batching)?;
+        let may_reset = batching.may_reset;
+        self.gather(requests.map(|raw| if may_reset || !is_reset(&raw) { raw } else { refused(raw) }));
+        Ok(())
     }
 
     fn add_mica<D: DmaEngine<Buf = B>, W: Window, L: Profile>(
@@ -322,7 +350,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
 
 /// The most that the answers to requests take in a shared run, in bytes. Only a GET can have a long one; room that others
 /// do not need lets more frames into a slot.
-fn answers_len_max(requests: RequestIter<'_>) -> usize {
+#[inline]
+#[expect(single_use_lifetimes, reason = "what is elided in `impl Trait` needs a name as yet")]
+fn answers_len_max<'r>(requests: impl ExactSizeIterator<Item = RawRequest<'r>>) -> usize {
     let value_len_max = |raw: RawRequest<'_>| match raw.operation {
         operation if operation == Opcode::Get.to_wire() => VALUE_LEN_MAX,
         _ => size_of::<u64>(),
