@@ -271,10 +271,7 @@ impl Answer for MicaAnswer<'_, '_> {
 
     #[inline]
     fn push_word(&mut self, word: [u8; 8]) -> bool {
-        let Some(into) = self.value_buf().first_chunk_mut() else { return false };
-        *into = word;
-        self.push(ResultCode::Success, Some(word.len()));
-        true
+        self.writer.push(self.head, ResultCode::Success, Some(&word)).is_ok()
     }
 }
 
