@@ -79,6 +79,37 @@ fn frames_keep_within_what_the_server_takes() {
 }
 
 #[test]
+fn frames_keep_within_what_their_answers_may_take() {
+    let mut world = world_of_values(100);
+    // Nothing is known of the values before the first one comes.
+    assert_eq!(world.ask(&0_u64.to_le_bytes(), Operation::Get).outcome, DONE);
+    world.ends.clear();
+    get_all(&mut world, 100);
+    // 16 bytes of frame header, 8 of body header, and 103 for each answer, of 1472.
+    assert_eq!(world.servers[0].requests_per_frame_max, 14);
+}
+
+#[test]
+fn operands_that_have_to_be_written_share_frames_with_those_that_are_there() {
+    let mut world = world(&config(1));
+    let operations = [
+        Operation::Set { value: &7_u64.to_le_bytes(), ttl: None },
+        Operation::Increment { delta: 5 },
+        Operation::CompareAndSet { expected: &12_u64.to_le_bytes(), new: b"new", ttl: None },
+        Operation::Append { suffix: b"er" },
+        Operation::Touch { ttl: None },
+        Operation::Get,
+    ];
+    for (tag, operation) in (0..).zip(operations) {
+        world.submit(b"k", operation, tag).expect("room in the window");
+    }
+    world.finish();
+    assert!(world.ends.iter().all(|end| end.outcome == DONE), "{:?}", world.ends);
+    assert_eq!(world.ends[5].value.as_deref(), Some(&b"newer"[..]));
+    assert_eq!(world.servers[0].requests_per_frame_max, 6);
+}
+
+#[test]
 fn a_full_window_takes_no_more() {
     let mut world = world(&Config { window: 3, ..config(1) });
     for tag in 0..3 {
@@ -102,6 +133,16 @@ fn what_the_server_would_refuse_is_not_sent() {
     assert_eq!(world.submit(&[1; 17], Operation::Get, 0), Err(TooLarge::Key { len: 17, max: 16 }.into()));
     assert_eq!(world.submit(b"k", set(&[0; 1461]), 0), Err(TooLarge::Value { len: 1461, max: 1460 }.into()));
     assert_eq!(world.submit(b"k", set(&[0; 1448]), 0), Err(TooLarge::Frame { len: 1473, max: 1472 }.into()));
+    let compare = |expected| Operation::CompareAndSet { expected, new: b"", ttl: None };
+    assert_eq!(world.submit(b"k", compare(&[0; 70_000]), 0), Err(TooLarge::Value { len: 70_000, max: 1460 }.into()));
+    assert_eq!(world.submit(b"k", compare(&[0; 1446]), 0), Err(TooLarge::Frame { len: 1473, max: 1472 }.into()));
+    // The same for one that would share a frame.
+    assert_eq!(world.submit(b"k", SET, 0), Ok(()));
+    assert_eq!(world.submit(b"", Operation::Get, 1), Err(SubmitError::NoKey));
+    assert_eq!(world.submit(&[1; 17], Operation::Get, 1), Err(TooLarge::Key { len: 17, max: 16 }.into()));
+    assert_eq!(world.submit(b"k", set(&[0; 1461]), 1), Err(TooLarge::Value { len: 1461, max: 1460 }.into()));
+    assert_eq!(world.submit(b"k", set(&[0; 1448]), 1), Err(TooLarge::Frame { len: 1473, max: 1472 }.into()));
+    world.finish();
     assert_eq!(world.session.outstanding(), 0);
     assert_eq!(world.ask(b"k", set(&[0; 1447])).outcome, DONE);
     assert_eq!(world.ask(&[1; 16], SET).outcome, DONE);

@@ -258,8 +258,28 @@ fn split_ttl(value: &[u8]) -> Result<(Option<TtlMs>, &[u8]), ResultCode> {
     Ok((NonZeroU64::new(u64::from_le_bytes(*ttl)).map(TtlMs), rest))
 }
 
-impl Operation<'_> {
+impl<'a> Operation<'a> {
+    /// The value field, where it is an operand as it is, so that nothing has to be encoded: `None` for operations with a time
+    /// to live, a number or two values.
+    #[inline]
+    pub const fn plain_value(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Add { value, ttl: None } | Self::Set { value, ttl: None } | Self::Append { suffix: value } => {
+                Some(value)
+            }
+            Self::Reset | Self::NoopRead | Self::NoopWrite | Self::Get | Self::Test | Self::Delete | Self::Ttl => {
+                Some(&[])
+            }
+            Self::Add { .. }
+            | Self::Set { .. }
+            | Self::Increment { .. }
+            | Self::CompareAndSet { .. }
+            | Self::Touch { .. } => None,
+        }
+    }
+
     /// The operation's opcode.
+    #[inline]
     pub const fn opcode(&self) -> Opcode {
         match self {
             Self::Reset => Opcode::Reset,
@@ -279,6 +299,7 @@ impl Operation<'_> {
     }
 
     /// The operation byte: the opcode, with [`TTL_FLAG`] where a time to live leads the value field.
+    #[inline]
     pub const fn to_wire(&self) -> u8 {
         match self {
             Self::Add { ttl: Some(_), .. }
@@ -373,6 +394,9 @@ mod tests {
         for operation in operations {
             let mut bytes = [0xff; 64];
             let len = operation.encode_value(&mut bytes).expect("64 bytes suffice");
+            let is_written = matches!(operation, Operation::CompareAndSet { .. } | Operation::Increment { .. })
+                || matches!(operation, Operation::Touch { .. } | Operation::Set { ttl: Some(_), .. });
+            assert_eq!(operation.plain_value(), (!is_written).then_some(&bytes[..len]), "{operation:?}");
             let raw = RawRequest { operation: operation.to_wire(), key: b"k", value: &bytes[..len] };
             assert_eq!(raw.decode(), Ok(Request { key: b"k", operation }));
         }

@@ -248,10 +248,14 @@ impl Flights {
 
     /// Makes the flight's memory free if every request has ended or moved.
     pub(super) fn free_if_empty(&mut self, index: u16) {
-        let Some(flight) = self.get_mut(index) else { return };
-        if flight.state == State::Free || !flight.is_empty() {
-            return;
+        if self.get(index).is_some_and(|flight| flight.state != State::Free && flight.is_empty()) {
+            self.free(index);
         }
+    }
+
+    /// Makes the memory of a flight free of which every request has ended or moved.
+    pub(super) fn free(&mut self, index: u16) {
+        let Some(flight) = self.get_mut(index) else { return };
         flight.state = State::Free;
         flight.generation = flight.generation.wrapping_add(1);
         flight.requests.clear();

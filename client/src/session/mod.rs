@@ -39,7 +39,8 @@ pub use server::{ServerId, ServerInfo};
 use std::collections::VecDeque;
 
 use kv_core::hash::KeyHash;
-use qp_wire::{Operation, Request};
+use qp_wire::limits::VALUE_LEN_MAX;
+use qp_wire::{Opcode, Operation, RawRequest};
 
 use crate::config::Config;
 use crate::error::{ConfigError, SubmitError};
@@ -51,6 +52,9 @@ use gather::Gather;
 use peer::{PeerId, Peers};
 use pending::Pending;
 use server::Server;
+
+/// Longest value field that any server takes, in bytes: a time to live, and two values with the length of the first.
+const OPERANDS_LEN_MAX: usize = size_of::<u64>() + size_of::<u16>() + 2 * VALUE_LEN_MAX;
 
 /// Requests under way to a list of servers. See the [module](self).
 #[derive(Debug)]
@@ -68,6 +72,8 @@ pub struct Session {
     /// Hides the time in time stamps.
     stamp_mask: u64,
     question: Vec<u8>,
+    /// Where value fields are written that are more than an operand.
+    operands: Vec<u8>,
     statistics: Statistics,
 }
 
@@ -92,6 +98,7 @@ impl Session {
             outstanding: 0,
             stamp_mask: random.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             question: Vec::new(),
+            operands: Vec::new(),
             statistics: Statistics::default(),
         };
         session.ask_where_due(Moment::default());
@@ -108,23 +115,69 @@ impl Session {
     ///
     /// # Errors
     /// Every [`SubmitError`]. The request was not taken then, and there will be no answer.
+    // Where it is called the operation is known, and all that depends on it falls away.
+    #[inline(always)]
     pub fn submit(&mut self, now: Moment, key: &[u8], operation: Operation<'_>, tag: u64) -> Result<(), SubmitError> {
+        match operation.plain_value() {
+            Some(value) => {
+                let request = RawRequest { operation: operation.to_wire(), key, value };
+                let pending = Pending::new(tag, now, operation.opcode());
+                if self.take_easily(&request, pending) { Ok(()) } else { self.take(&request, value.len(), pending) }
+            }
+            None => self.encode(now, key, &operation, tag),
+        }
+    }
+
+    /// Takes a request whose value field has to be written first.
+    fn encode(&mut self, now: Moment, key: &[u8], operation: &Operation<'_>, tag: u64) -> Result<(), SubmitError> {
+        let mut operands = std::mem::take(&mut self.operands);
+        operands.resize(OPERANDS_LEN_MAX, 0);
+        // What does not fit is longer than any server takes, and refused for that.
+        let len = operation.encode_value(&mut operands).unwrap_or_default();
+        let request = RawRequest { operation: operation.to_wire(), key, value: &operands[..len] };
+        let taken = self.take(&request, value_len(operation), Pending::new(tag, now, operation.opcode()));
+        self.operands = operands;
+        taken
+    }
+
+    /// Takes a request whose value field is an operand, if nothing about it takes a closer look: most are short, and not the
+    /// first of their frame.
+    #[inline(always)]
+    fn take_easily(&mut self, request: &RawRequest<'_>, pending: Pending) -> bool {
+        if self.outstanding >= self.config.window {
+            return false;
+        }
+        let (server_id, route) = self.way_of(request.key, pending.opcode);
+        let Some(server) = self.servers.get_mut(usize::from(server_id.0)) else { return false };
+        if !server.takes(request.key.len(), request.value.len()) {
+            return false;
+        }
+        let gather = &mut server.route_mut(route).gather;
+        if !gather.push_easily(request, pending) {
+            return false;
+        }
+        self.outstanding += 1;
+        if gather.count() >= self.config.requests_per_frame {
+            self.launch(pending.submitted, server_id, route);
+        }
+        true
+    }
+
+    /// Takes any request, which compares or stores values of up to `value_len` bytes.
+    fn take(&mut self, request: &RawRequest<'_>, value_len: usize, pending: Pending) -> Result<(), SubmitError> {
         if self.outstanding >= self.config.window {
             return Err(SubmitError::Full);
         }
-        let opcode = operation.opcode();
-        let hash = KeyHash::of(key);
-        let server_id = ServerId(hash.server(self.servers.len() as u16));
+        let now = pending.submitted;
+        let (server_id, route) = self.way_of(request.key, pending.opcode);
         let server = &mut self.servers[usize::from(server_id.0)];
-        server.check(key, &operation)?;
+        server.check(request, pending.opcode, value_len)?;
         let room = server.room(self.config.requests_per_frame);
-        let route = server.route_of(hash, opcode.is_read());
-        let lens = (key.len(), operation.value_len());
-        if !server.route_mut(route).gather.has_room(operation.to_wire(), opcode, lens, &room) {
+        if !server.route_mut(route).gather.has_room(request, pending.opcode, &room) {
             self.launch(now, server_id, route);
         }
         let gather = &mut self.servers[usize::from(server_id.0)].route_mut(route).gather;
-        if !gather.push(&Request { key, operation }, Pending::new(tag, now, opcode), &room) {
+        if !gather.push(request, pending, &room) {
             // `check` has compared it with limits that are not above the writer's.
             debug_assert!(false, "a request that fits no frame");
             return Err(SubmitError::Full);
@@ -135,6 +188,19 @@ impl Session {
             self.launch(now, server_id, route);
         }
         Ok(())
+    }
+
+    /// The server and the route of a request. Where there is no choice, nothing is hashed.
+    #[inline(always)]
+    fn way_of(&self, key: &[u8], opcode: Opcode) -> (ServerId, u8) {
+        match self.servers.as_slice() {
+            [only] if !only.is_divided() => (ServerId(0), only.route_of(KeyHash(0), opcode.is_read())),
+            servers => {
+                let hash = KeyHash::of(key);
+                let index = hash.server(servers.len() as u16);
+                (ServerId(index), servers[usize::from(index)].route_of(hash, opcode.is_read()))
+            }
+        }
     }
 
     /// Makes every gathered request leave with the next departures.
@@ -209,5 +275,15 @@ impl Session {
         if flight.state == State::Queued {
             self.outbox.push_back(Queued::Flight { index, batch_id: self.flights.batch_id(index) });
         }
+    }
+}
+
+/// The longest value that an operation compares or stores, in bytes.
+fn value_len(operation: &Operation<'_>) -> usize {
+    match operation {
+        Operation::Add { value, .. } | Operation::Set { value, .. } => value.len(),
+        Operation::CompareAndSet { expected, new, .. } => expected.len().max(new.len()),
+        Operation::Append { suffix } => suffix.len(),
+        _ => 0,
     }
 }

@@ -52,14 +52,13 @@ impl Session {
             let server = &self.servers[usize::from(server_id.0)];
             let room = server.room(self.config.requests_per_frame);
             let route = server.route_of(KeyHash::of(raw.key), pending.opcode.is_read());
-            let lens = (raw.key.len(), raw.value.len());
-            let has_room = self.moving.has_room(raw.operation, pending.opcode, lens, &room);
+            let has_room = self.moving.has_room(&raw, pending.opcode, &room);
             if !has_room || way.is_some_and(|way| way != route) {
                 self.launch_moving(now, server_id, way.unwrap_or(route), again);
             }
             way = Some(route);
             let moved = Pending { status: Status::Waiting, ..*pending };
-            let pushed = self.moving.push_raw(&raw, moved, &room);
+            let pushed = self.moving.push(&raw, moved, &room);
             debug_assert!(pushed, "a request that was in a frame before does not fit one");
             pending.status = Status::Gone;
         }

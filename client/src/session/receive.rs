@@ -109,7 +109,8 @@ impl Session {
         if findings.again {
             self.refused(now, index, findings, on_answer);
         } else {
-            self.flights.free_if_empty(index);
+            // What did not wait had ended or left before.
+            self.flights.free(index);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kv_core::hash::KeyHash;
 use qp_wire::limits::{DATAGRAM_LEN_MAX, KEY_LEN_MAX, VALUE_LEN_MAX};
 use qp_wire::native::{Endpoint, HEADER_LEN, Identity};
-use qp_wire::{Operation, batch};
+use qp_wire::{Opcode, RawRequest, batch};
 
 use super::ask::Ask;
 use super::gather::{Gather, Room, RoomToShow};
@@ -58,6 +58,28 @@ pub(super) enum Allowance {
     Request,
 }
 
+/// What a request to a server may have at most, in bytes: what the server says and this library can.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    key_len_max: usize,
+    value_len_max: usize,
+    frame_len_max: usize,
+}
+
+impl Limits {
+    /// Those of a server that has said nothing.
+    const UNKNOWN: Self =
+        Self { key_len_max: KEY_LEN_MAX, value_len_max: VALUE_LEN_MAX, frame_len_max: DATAGRAM_LEN_MAX };
+
+    fn of(identity: &Identity<'_>) -> Self {
+        Self {
+            key_len_max: identity.key_len_max.into(),
+            value_len_max: usize::from(identity.value_len_max).min(VALUE_LEN_MAX),
+            frame_len_max: usize::from(identity.frame_len_max).min(DATAGRAM_LEN_MAX),
+        }
+    }
+}
+
 /// Endpoints that take the same requests, and the requests that wait for the next frame to one of them.
 #[derive(Debug)]
 pub(super) struct Route {
@@ -95,6 +117,7 @@ pub(super) enum Change {
 pub(super) struct Server {
     address: SocketAddr,
     info: Option<ServerInfo>,
+    limits: Limits,
     owners: Vec<u8>,
     endpoints: Vec<Endpoint>,
     routes: Vec<Route>,
@@ -117,6 +140,7 @@ impl Server {
         Self {
             address,
             info: None,
+            limits: Limits::UNKNOWN,
             owners: Vec::new(),
             endpoints: Vec::new(),
             routes: vec![Route::new(Vec::new())],
@@ -140,64 +164,79 @@ impl Server {
         self.info.as_ref()
     }
 
-    /// Whether requests for this operation can be sent to it at all.
+    /// Whether it takes keys and values of these lengths, none of which is 0 by mistake: a cheap question.
+    #[inline(always)]
+    pub(super) const fn takes(&self, key_len: usize, value_len: usize) -> bool {
+        key_len != 0 && key_len <= self.limits.key_len_max && value_len <= self.limits.value_len_max
+    }
+
+    /// Whether a request can be sent to it at all. Its operation compares or stores values of up to `value_len` bytes.
     ///
     /// # Errors
     /// [`SubmitError::NoKey`] and [`SubmitError::TooLarge`].
-    pub(super) fn check(&self, key: &[u8], operation: &Operation<'_>) -> Result<(), SubmitError> {
-        if key.is_empty() && operation.opcode().has_key() {
+    pub(super) fn check(&self, request: &RawRequest<'_>, opcode: Opcode, value_len: usize) -> Result<(), SubmitError> {
+        let RawRequest { key, value, .. } = *request;
+        if key.is_empty() && opcode.has_key() {
             return Err(SubmitError::NoKey);
         }
-        let (key_len_max, value_len_max) = self
-            .info
-            .as_ref()
-            .map_or((KEY_LEN_MAX, VALUE_LEN_MAX), |info| (info.key_len_max, info.value_len_max.min(VALUE_LEN_MAX)));
+        let Limits { key_len_max, value_len_max, frame_len_max } = self.limits;
         if key.len() > key_len_max {
             return Err(TooLarge::Key { len: key.len(), max: key_len_max }.into());
         }
-        let value_len = stored_len(operation);
         if value_len > value_len_max {
             return Err(TooLarge::Value { len: value_len, max: value_len_max }.into());
         }
-        let frame_len = HEADER_LEN + batch::HEADER_LEN + key.len() + operation.value_len();
-        if frame_len > self.frame_len_max() {
-            return Err(TooLarge::Frame { len: frame_len, max: self.frame_len_max() }.into());
+        let frame_len = HEADER_LEN + batch::HEADER_LEN + key.len() + value.len();
+        if frame_len > frame_len_max {
+            return Err(TooLarge::Frame { len: frame_len, max: frame_len_max }.into());
         }
         Ok(())
     }
 
     /// What bounds its frames, of which none shall have more than `count_max` requests.
-    pub(super) fn room(&self, count_max: usize) -> Room {
-        Room { frame_len_max: self.frame_len_max(), count_max, value_len_expected: self.value_len_expected }
-    }
-
-    /// Longest frame, in bytes.
-    pub(super) fn frame_len_max(&self) -> usize {
-        self.info.as_ref().map_or(DATAGRAM_LEN_MAX, |info| info.frame_len_max.min(DATAGRAM_LEN_MAX))
+    #[inline]
+    pub(super) const fn room(&self, count_max: usize) -> Room {
+        let value_len_expected = self.value_len_expected;
+        Room { frame_len_max: self.limits.frame_len_max, count_max, value_len_expected }
     }
 
     /// Remembers how long the value of a GET was.
+    #[inline]
     pub(super) fn saw_value(&mut self, len: usize) {
+        if len == self.value_len_expected {
+            return;
+        }
         self.value_len_expected = len.max(self.value_len_expected - self.value_len_expected.div_ceil(64));
     }
 
     /// What its frames have to show, if it answers with no more bytes than it got.
     pub(super) fn room_to_show(&self) -> Option<RoomToShow> {
         let knows_values = self.value_len_expected > 0;
-        let room = RoomToShow { frame_len_max: self.frame_len_max(), knows_values };
+        let room = RoomToShow { frame_len_max: self.limits.frame_len_max, knows_values };
         (self.allowance == Allowance::Request).then_some(room)
     }
 
+    /// Whether it depends on a key's hash where its requests go.
+    #[inline]
+    pub(super) const fn is_divided(&self) -> bool {
+        self.partition_routes.len() > 1
+    }
+
     /// The route of a request.
+    #[inline]
     pub(super) fn route_of(&self, hash: KeyHash, is_read: bool) -> u8 {
         if is_read && let Some(route) = self.read_route {
             return route;
+        }
+        if !self.is_divided() {
+            return self.partition_routes.first().copied().unwrap_or(LIMBO);
         }
         // At most 256 partitions, so the count fits.
         let partition = hash.partition(self.partition_routes.len() as u16);
         self.partition_routes.get(usize::from(partition.0)).copied().unwrap_or(LIMBO)
     }
 
+    #[inline]
     pub(super) fn route_mut(&mut self, route: u8) -> &mut Route {
         let index = usize::from(route);
         // A number of a route is never older than the routes themselves.
@@ -251,6 +290,7 @@ impl Server {
         self.owners = identity.owners.to_vec();
         self.endpoints = identity.endpoints.to_vec();
         self.allowance = Allowance::Untested;
+        self.limits = Limits::of(identity);
         self.info = Some(ServerInfo {
             address: self.address,
             server_id: identity.server_id,
@@ -294,14 +334,4 @@ impl Server {
 fn endpoint_address(endpoint: &Endpoint, asked: SocketAddr) -> SocketAddr {
     let ip = endpoint.ipv4().map_or(asked.ip(), |octets| IpAddr::V4(Ipv4Addr::from(octets)));
     SocketAddr::new(ip, endpoint.udp_port())
-}
-
-/// The longest value that the operation compares or stores, in bytes.
-fn stored_len(operation: &Operation<'_>) -> usize {
-    match operation {
-        Operation::Add { value, .. } | Operation::Set { value, .. } => value.len(),
-        Operation::CompareAndSet { expected, new, .. } => expected.len().max(new.len()),
-        Operation::Append { suffix } => suffix.len(),
-        _ => 0,
-    }
 }
