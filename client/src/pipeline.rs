@@ -105,12 +105,37 @@ impl Pipeline {
     /// Every [`SubmitError`]. The request was not taken then, and there will be no answer.
     #[inline]
     pub fn submit(&mut self, key: &[u8], operation: Operation<'_>, tag: u64) -> Result<(), SubmitError> {
+        self.submit_at(self.now(), key, operation, tag)
+    }
+
+    /// As [`submit`](Self::submit), for a request that counts as submitted at a `moment` that [`now`](Self::now) has told, from
+    /// which its latency and its [`Config::timeout`] run. Who submits many in a row can read the clock once for all of them.
+    ///
+    /// # Errors
+    /// Every [`SubmitError`]. The request was not taken then, and there will be no answer.
+    // See `Session::submit`.
+    #[inline(always)]
+    pub fn submit_at(
+        &mut self,
+        moment: Moment,
+        key: &[u8],
+        operation: Operation<'_>,
+        tag: u64,
+    ) -> Result<(), SubmitError> {
         if !self.leaving.is_empty() && self.window_room() == 0 {
             return Err(SubmitError::Full);
         }
-        let submitted = self.fleet.session.submit(self.clock.now(), key, operation, tag);
-        self.fleet.queue(&self.clock);
+        let submitted = self.fleet.session.submit(moment, key, operation, tag);
+        if self.fleet.session.has_departure() {
+            self.fleet.queue(&self.clock);
+        }
         submitted
+    }
+
+    /// The time of this pipeline, for [`submit_at`](Self::submit_at).
+    #[inline]
+    pub fn now(&self) -> Moment {
+        self.clock.now()
     }
 
     /// Sends the requests that wait for company.

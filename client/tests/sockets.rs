@@ -62,6 +62,24 @@ fn times_to_live_travel_in_milliseconds() {
 }
 
 #[test]
+fn the_latency_of_a_request_runs_from_the_moment_that_was_named() {
+    let server = UdpServer::start(1);
+    let mut pipeline = Pipeline::connect(&Config::new(&[server.address()])).expect("the server answers");
+    let moment = pipeline.now();
+    while pipeline.now().since(moment) < Duration::from_millis(20) {
+        std::hint::spin_loop();
+    }
+    pipeline.submit_at(moment, b"early", Operation::Get, 0).expect("room in the window");
+    pipeline.submit(b"late", Operation::Get, 1).expect("room in the window");
+    let mut latencies = [Duration::ZERO; 2];
+    while pipeline.outstanding() > 0 {
+        pipeline.poll(Duration::from_secs(1), &mut |answer| latencies[answer.tag as usize] = answer.latency);
+    }
+    assert!(latencies[0] >= Duration::from_millis(20), "{latencies:?}");
+    assert!(latencies[0] - latencies[1] >= Duration::from_millis(20), "{latencies:?}");
+}
+
+#[test]
 fn keys_and_values_of_every_length_come_back() {
     let server = UdpServer::start(1);
     server.change(|spec| {
