@@ -9,10 +9,10 @@ use hdrhistogram::Histogram;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::driver::{Driver, Tally};
+use super::driver::{Driver, Request, Tally};
 use crate::workload::{Distribution, KeySampler, KeySpace, ValueShape};
 
-/// Requests that each thread draws beforehand.
+/// Requests that each thread draws beforehand. A power of two, since numbers are divided by it.
 const DRAW_COUNT: usize = 1 << 20;
 
 /// Longest wait for answers before the loop looks at the clock again.
@@ -104,13 +104,15 @@ pub(crate) fn load(phase: &Phase, progress: &Progress) -> Result<Loaded, Connect
     Ok(Loaded { stored: tally.stored, full: tally.full, errors: tally.errors, seconds })
 }
 
+/// The tag of a request is the index of its key.
 fn load_range(driver: &mut Driver, range: std::ops::Range<u64>, progress: &Progress) {
     let mut fresh = range;
     let mut again = Vec::new();
+    let set = |index| Request { index, is_get: false };
     loop {
-        while driver.has_room() {
+        for _ in 0..driver.room() {
             let Some(index) = again.pop().or_else(|| fresh.next()) else { break };
-            if !driver.issue(index, false, None) {
+            if !driver.issue(index, set(index)) {
                 again.push(index);
                 break;
             }
@@ -119,7 +121,7 @@ fn load_range(driver: &mut Driver, range: std::ops::Range<u64>, progress: &Progr
             return;
         }
         driver.flush();
-        let answered = driver.poll(POLL_WAIT, |index| again.push(index));
+        let answered = driver.poll(POLL_WAIT, set, |_, latency| latency, |index| again.push(index));
         progress.fetch_add(answered as u64, Ordering::Relaxed);
     }
 }
@@ -129,7 +131,7 @@ fn load_range(driver: &mut Driver, range: std::ops::Range<u64>, progress: &Progr
 /// # Errors
 /// [`ConnectError`] when a server cannot be reached at the start.
 pub(crate) fn run(phase: &Phase, progress: &Progress) -> Result<Measured, ConnectError> {
-    let draws: Vec<Vec<Draw>> = (0..phase.threads as u64).map(|thread| draw(phase, thread)).collect();
+    let draws: Vec<Vec<Request>> = (0..phase.threads as u64).map(|thread| draw(phase, thread)).collect();
     let (tally, seconds) = on_threads(phase, |thread, driver| run_thread(driver, phase, &draws[thread], progress))?;
     Ok(Measured {
         ops: tally.answered(),
@@ -142,28 +144,45 @@ pub(crate) fn run(phase: &Phase, progress: &Progress) -> Result<Measured, Connec
     })
 }
 
-/// A request as it was drawn: the index of its key, and whether it is a GET.
-type Draw = (u64, bool);
-
 /// What one thread asks for, again from the first when it comes to the last. Drawn beforehand, since a Zipf number costs as
 /// much as a request.
-fn draw(phase: &Phase, thread: u64) -> Vec<Draw> {
+fn draw(phase: &Phase, thread: u64) -> Vec<Request> {
     let sampler = KeySampler::new(phase.keys, phase.distribution);
     let mut random = Xoshiro256PlusPlus::seed_from_u64(phase.seed ^ thread.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     (0..DRAW_COUNT)
         .map(|_| {
             let is_get = random.random_bool(phase.gets);
-            (sampler.sample(&mut random), is_get)
+            Request { index: sampler.sample(&mut random), is_get }
         })
         .collect()
 }
 
-fn run_thread(driver: &mut Driver, phase: &Phase, draws: &[Draw], progress: &Progress) {
-    let mut draws = draws.iter().cycle();
-    let interval = phase.rate.map(|rate| Duration::from_secs_f64(phase.threads as f64 / rate));
+/// When the requests of an open loop are due.
+#[derive(Clone, Copy, Debug)]
+struct Schedule {
+    started: Instant,
+    interval: Duration,
+}
+
+impl Schedule {
+    /// When the request of this number is.
+    fn due(&self, number: u64) -> Instant {
+        // Less than a day, as long as a phase lasts.
+        let ns = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX).saturating_mul(number);
+        self.started + Duration::from_nanos(ns)
+    }
+}
+
+/// The tag of a request is its number. A function of its own, so that a profile can be taken of this alone.
+#[inline(never)]
+fn run_thread(driver: &mut Driver, phase: &Phase, draws: &[Request], progress: &Progress) {
     let started = Instant::now();
     let end = started + phase.duration;
-    let mut due = started;
+    let interval = phase.rate.map(|rate| Duration::from_secs_f64(phase.threads as f64 / rate));
+    let schedule = interval.map(|interval| Schedule { started, interval });
+    let request_of = |number: u64| draws[number as usize % DRAW_COUNT];
+    let latency_of = |number, latency| schedule.map_or(latency, |schedule: Schedule| schedule.due(number).elapsed());
+    let mut next = 0;
     loop {
         if !phase.pause.is_zero() && driver.outstanding() == 0 {
             thread::sleep(phase.pause);
@@ -173,22 +192,22 @@ fn run_thread(driver: &mut Driver, phase: &Phase, draws: &[Draw], progress: &Pro
             return;
         }
         let mut wait = POLL_WAIT;
-        while now < end && driver.has_room() {
-            if interval.is_some() && due > now {
+        let room = if now < end { driver.room() } else { 0 };
+        for _ in 0..room {
+            if let Some(due) = schedule.map(|schedule| schedule.due(next)).filter(|due| *due > now) {
                 wait = wait.min(due - now);
                 break;
             }
-            let Some(&(index, is_get)) = draws.next() else { break };
-            if !driver.issue(index, is_get, interval.map(|_| due)) {
+            if !driver.issue(next, request_of(next)) {
                 break;
             }
-            due += interval.unwrap_or_default();
+            next += 1;
         }
-        if interval.is_some() {
+        if schedule.is_some() {
             // Who comes at a rate does not wait for company.
             driver.flush();
         }
-        let answered = driver.poll(wait, |_| {});
+        let answered = driver.poll(wait, request_of, latency_of, |_| {});
         progress.fetch_add(answered as u64, Ordering::Relaxed);
     }
 }
@@ -211,4 +230,18 @@ fn on_threads(phase: &Phase, work: impl Fn(usize, &mut Driver) + Sync) -> Result
         total.add(&driver.tally);
     }
     Ok((total, seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_an_open_loop_are_due_at_equal_distances() {
+        let started = Instant::now();
+        let schedule = Schedule { started, interval: Duration::from_nanos(1500) };
+        assert_eq!(schedule.due(0), started);
+        assert_eq!(schedule.due(1) - started, Duration::from_nanos(1500));
+        assert_eq!(schedule.due(57_600_000_000) - started, Duration::from_secs(86_400));
+    }
 }

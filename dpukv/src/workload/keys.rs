@@ -4,7 +4,7 @@ use qp_wire::limits::KEY_LEN_MAX;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution as _, Zipf};
 
-use super::Distribution;
+use super::{Distribution, repeat};
 
 /// The keys of a data set: indices 0 to `count` − 1, each written little-endian and filled up with its own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +42,11 @@ impl KeySpace {
     }
 
     /// Writes the key of an index to the start of `into` and returns it.
+    #[inline]
     pub(crate) fn encode(self, index: u64, into: &mut [u8; KEY_LEN_MAX]) -> &[u8] {
-        let bytes = index.to_le_bytes();
-        for chunk in into[..self.len].chunks_mut(bytes.len()) {
-            chunk.copy_from_slice(&bytes[..chunk.len()]);
-        }
-        &into[..self.len]
+        let key = &mut into[..self.len];
+        repeat(index.to_le_bytes(), key);
+        key
     }
 }
 

@@ -85,6 +85,19 @@ impl Distribution {
     }
 }
 
+/// Fills bytes with a word, again and again; what is left over, with its beginning.
+#[inline]
+fn repeat(word: [u8; 8], into: &mut [u8]) {
+    // So long are most keys and values that are asked for, and each is written for a request of a measured phase.
+    if let Ok(whole) = <&mut [u8; 8]>::try_from(&mut *into) {
+        *whole = word;
+        return;
+    }
+    for chunk in into.chunks_mut(word.len()) {
+        chunk.copy_from_slice(&word[..chunk.len()]);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,8 @@
 
 use qp_wire::limits::VALUE_LEN_MAX;
 
+use super::repeat;
+
 /// The length of a data set's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ValueShape {
@@ -45,22 +47,22 @@ impl ValueShape {
     }
 
     /// Writes the `sequence`-th value of key `index` to the start of `into` and returns it.
+    #[inline]
     pub(crate) fn encode(self, index: u64, sequence: u32, into: &mut [u8; VALUE_LEN_MAX]) -> &[u8] {
-        let word = (u64::from(check_of(index)) << 32 | u64::from(sequence)).to_le_bytes();
-        for chunk in into[..self.len].chunks_mut(word.len()) {
-            chunk.copy_from_slice(&word[..chunk.len()]);
-        }
-        &into[..self.len]
+        let value = &mut into[..self.len];
+        repeat((u64::from(check_of(index)) << 32 | u64::from(sequence)).to_le_bytes(), value);
+        value
     }
 
     /// Whether `value` is one that key `index` may have.
+    #[inline]
     pub(crate) fn check(self, index: u64, value: &[u8]) -> ValueCheck {
-        let Some((word, _)) = value.split_first_chunk::<8>() else {
+        let Some((word, rest)) = value.split_first_chunk::<8>() else {
             return if value.len() == self.len { ValueCheck::Right } else { ValueCheck::Wrong };
         };
         let is_right = value.len() == self.len
             && word[4..] == check_of(index).to_le_bytes()
-            && value.chunks(word.len()).all(|chunk| *chunk == word[..chunk.len()]);
+            && rest.chunks(word.len()).all(|chunk| *chunk == word[..chunk.len()]);
         if is_right { ValueCheck::Right } else { ValueCheck::Wrong }
     }
 }
