@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
 # Compares `cpu-only` over kernel sockets with Redis, Valkey and memcached, on loopback: one core for the server, one for
 # the client, keys and values of 8 bytes.
-#   bench/peers.sh --json FILE [--keys COUNT] [--repeat COUNT] [--seconds SECONDS]
-# Three loads: each store at its best batching, in a mix of 100, 95 and 50 % GET, uniform and Zipf 0.99; one request
-# outstanding; 16 single requests outstanding. Beside them a bare echo of datagrams through the sockets that ours uses, as
-# the limit, and Redis under redis-benchmark, which has keys of 12 bytes, as a check of our own generator.
+#   bench/peers.sh --json FILE [--keys COUNT] [--repeat COUNT] [--seconds SECONDS] [--window COUNT]
+# Three loads: each store at its best batching, in a mix of 100, 95 and 50 % GET, uniform and Zipf 0.99, with --window requests
+# outstanding for ours in all rows alike; one request outstanding; 16 single requests outstanding. Beside them a bare echo
+# of datagrams through the sockets that ours uses, as the limit, and Redis under redis-benchmark, which has keys of 12
+# bytes, as a check of our own generator.
 # It needs no privileges. Stores that are missing are installed from the distribution by root, and named to anybody else.
 # It takes about seven minutes, and two CPUs that nobody else uses: figures are a scheduler's where others run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-json="" keys=10000000 repeat=7 seconds=1
+json="" keys=10000000 repeat=7 seconds=1 window=4096
 # shellcheck source=bench/options.sh
 source bench/options.sh
-take_options "json:FILE keys:COUNT repeat:COUNT seconds:SECONDS" "$@"
+take_options "json:FILE keys:COUNT repeat:COUNT seconds:SECONDS window:COUNT" "$@"
 
 # Installs a package if this is root and the distribution has it, or says how. Whatever fails, what is there is measured.
 #   provide PROGRAM PACKAGE
@@ -126,7 +127,7 @@ start_server 0 ready "$programs/dpukv-host" --config "$scratch/host.toml"
 client "$programs/dpukv" --server "127.0.0.1:$port" bench --keys "$keys" --requests-per-frame 64 --seconds 0.1 >/dev/null
 for distribution in uniform zipf; do
     for gets in 1 0.95 0.5; do
-        measure_dpukv 64 4096 "$gets" "$distribution"
+        measure_dpukv 64 "$window" "$gets" "$distribution"
     done
 done
 measure_dpukv 1 1 1 uniform
