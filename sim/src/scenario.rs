@@ -87,7 +87,7 @@ impl Scenario {
                     way: ResponseWay::Push,
                     copy: CopySpan::Used,
                 },
-                flush: FlushPolicy { len: 1_024, ticks: 5 * US, law: FlushLaw::Adaptive },
+                flush: FlushPolicy { len: 1_024, ticks: 20 * US, law: FlushLaw::Adaptive },
                 copy_count_max: 8,
                 port: PortGeometry { frame_len: 1_500, frame_count: 64 },
                 reply_len_max: 1_472,

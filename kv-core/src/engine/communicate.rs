@@ -152,6 +152,7 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
                 let _ = link.complete(now, &mut delivery.counters);
                 while let Some(slot) = link.receive(&mut self.private.0, now, &mut delivery.counters) {
                     slots += 1;
+                    send_if_alone(&mut self.batcher, link, &mut delivery.counters);
                     if delivery.deliver(slot.runs, &mut self.hot, now).is_none() {
                         link.give_up(Fault::Malformed);
                         break;
@@ -163,6 +164,7 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
                 let slot = pulled.as_ref().and_then(|buf| link.open_pulled(buf.as_ref(), now, &mut delivery.counters));
                 if let Some(slot) = slot {
                     slots += 1;
+                    send_if_alone(&mut self.batcher, link, &mut delivery.counters);
                     if delivery.deliver(slot.runs, &mut self.hot, now).is_none() {
                         link.give_up(Fault::Malformed);
                     }
@@ -172,6 +174,7 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
                 }
             }
         }
+        self.flush.left_early(link.sent(), now);
         if slots == 0 {
             link.check_torn(now);
             if self.delivery.flight.is_stalled(now, link.stall_ticks()) {
@@ -298,12 +301,23 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
     /// Sends the open batch when it has waited long enough.
     fn flush_when_due(&mut self, now: Tick) {
         self.delivery.profile.enter(Stage::Post);
-        let ticks = self.flush.wait();
         let Some(link) = self.link.as_mut().filter(|link| link.fault().is_none()) else { return };
         let alone = link.sent() == link.taken();
-        if self.batcher.since().is_some_and(|since| alone || now.since(since) >= ticks) {
+        if self.batcher.since().is_some_and(|since| alone || self.flush.is_due(since, now)) {
             self.batcher.flush(link, &mut self.delivery.counters);
         }
+    }
+}
+
+/// Sends the open batch, if there is one, when nothing else is in flight: the host has nothing to do while answers are
+/// handed out.
+fn send_if_alone<D: DmaEngine, W: Window>(
+    batcher: &mut Batcher<D::Buf>,
+    link: &mut Link<D, W>,
+    counters: &mut Counters,
+) {
+    if link.sent() == link.taken() {
+        batcher.flush(link, counters);
     }
 }
 
@@ -319,7 +333,7 @@ impl<P: PacketPort, D: DmaEngine, W: Window, L: Profile> Engine for Communicate<
         self.delivery.transmit();
         self.delivery.profile.enter(Stage::Others);
         if let Some(link) = self.working_link() {
-            let progress = Progress { sent: link.sent(), copied: link.copied(), answered: link.taken() };
+            let progress = Progress { sent: link.sent(), answered: link.taken() };
             self.flush.end_turn(slots + frames > 0, progress, now);
         } else {
             // What still waited for room in a queue pair that is gone waits for nothing.

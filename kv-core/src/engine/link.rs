@@ -64,8 +64,6 @@ pub(super) struct Link<D: DmaEngine, W> {
     pulling: bool,
     pull_len: usize,
     pull_failures: u32,
-    /// Slots of ours whose copies have ended, ever.
-    copied: u32,
     /// Copies that were started and have not ended.
     copying: u32,
     /// Since when none of them has.
@@ -87,7 +85,6 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
             pulling: false,
             pull_len: PULL_LEN_MIN,
             pull_failures: 0,
-            copied: 0,
             copying: 0,
             copying_since: None,
         }
@@ -125,11 +122,6 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
 
     pub(super) fn taken(&self) -> u32 {
         self.receiver.taken()
-    }
-
-    /// How many slots were sent and copied, as far as the engine has told.
-    pub(super) fn copied(&self) -> u32 {
-        self.copied
     }
 
     pub(super) fn stall_ticks(&self) -> u64 {
@@ -212,7 +204,7 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
             let failed = completion.outcome == CopyOutcome::Failed;
             counters.add(Counter::CopiesFailed, u64::from(failed));
             match (job.tag & PULL_TAG != 0, failed) {
-                (false, false) => self.copied = self.copied.wrapping_add(1),
+                (false, false) => {}
                 (false, true) if job.tag < COPY_RETRIES => {
                     job.tag += 1;
                     self.submit(job, counters);

@@ -148,7 +148,7 @@ pub enum CopySetting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FlushSetting {
-    /// As long as copies and load make it worth while, at most `flush_us`.
+    /// As long as round trips and load make it worth while, at most `flush_us`.
     Adaptive,
     /// Always `flush_us`.
     Fixed,
@@ -186,7 +186,7 @@ impl Default for QueuePairSection {
             copy: CopySetting::Used,
             flush: FlushSetting::Adaptive,
             flush_len: Bounded::default_of(1024),
-            flush_us: Bounded::default_of(5),
+            flush_us: Bounded::default_of(20),
         }
     }
 }
