@@ -25,17 +25,18 @@ pub const SHAPES: [Shape; 4] = [
     Shape { design: "sav", dpu_cores: 8, host_cores: 1, capacity: 19_000_000 },
 ];
 
-/// Fixed waits, in nanoseconds.
-pub const FIXED_NS: [u64; 7] = [0, 500, 1_000, 2_000, 3_000, 5_000, 10_000];
+/// Fixed waits, in nanoseconds. The longest is stop and wait: no round trip takes so long.
+pub const FIXED_NS: [u64; 11] = [0, 500, 1_000, 1_500, 2_000, 3_000, 4_000, 5_000, 7_000, 10_000, 20_000];
 
 /// Bytes at which a batch leaves in any case.
 const FLUSH_LEN: usize = 1_024;
 
 /// The longest wait of the adaptive flush, the default of `flush_us`.
-const ADAPTIVE_NS_MAX: u64 = 5_000;
+const ADAPTIVE_NS_MAX: u64 = 20_000;
 
-/// Up to this share of the capacity, in percent, load counts as low: there the answer's delay is what users see.
-const LOW_PERCENT_MAX: u64 = 50;
+/// Up to this share of the capacity, in percent, the answer's delay is what users see. Beyond it, chance decides how long
+/// requests wait for cores.
+const CALM_PERCENT_MAX: u64 = 90;
 
 /// One load on one shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,9 +64,9 @@ impl Point {
         Self { shape, percent, fixed, adaptive: run(FlushLaw::Adaptive, ADAPTIVE_NS_MAX) }
     }
 
-    /// Whether the load is low, so that the median delay counts, and not only the throughput.
-    pub fn is_low(&self) -> bool {
-        self.percent <= LOW_PERCENT_MAX
+    /// Whether the load leaves cores some time, so that the median delay counts, and not only the throughput.
+    pub fn is_calm(&self) -> bool {
+        self.percent <= CALM_PERCENT_MAX
     }
 
     /// The least median delay of a fixed wait, in microseconds.
