@@ -17,6 +17,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eal_init",
     "rte_thread_(un)?register",
     "rte_eth_dev_(adjust_nb_rx_tx_desc|close|get_port_by_name|start|stop)",
+    "rte_eth_dev_rx_intr_(ctl_q_get_fd|disable|enable)",
     "rte_eth_(macaddr_get|rx_queue_setup|tx_queue_setup|stats_get)",
     "rte_eth_xstats_(get|get_names)",
     "rte_flow_destroy",

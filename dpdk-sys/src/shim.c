@@ -33,6 +33,7 @@ int dpukv_eth_configure(uint16_t port, const struct dpukv_eth_setup *setup)
 	conf.rxmode.mtu = setup->mtu;
 	conf.rxmode.offloads = setup->rx_offloads;
 	conf.txmode.offloads = setup->tx_offloads;
+	conf.intr_conf.rxq = setup->rx_interrupts;
 	if (setup->rss_kinds != 0) {
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf.rx_adv_conf.rss_conf.rss_hf = setup->rss_kinds;

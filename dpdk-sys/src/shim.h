@@ -81,6 +81,8 @@ struct dpukv_eth_setup {
 	uint16_t tx_queue_count;
 	/* 0: the device's usual one. */
 	uint16_t mtu;
+	/* Whether each receive queue is to have an interrupt, which is off until it is enabled. */
+	bool rx_interrupts;
 };
 
 /* 0, or a negative errno. */

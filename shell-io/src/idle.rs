@@ -13,7 +13,7 @@
 //! the sides have just been parted.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -24,6 +24,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::dma::Wake;
 use crate::memory::Region;
+use crate::port::dpdk::QueueInterrupt;
 
 /// Longest sleep of a core on one of its sources while another may bring work too, which cannot wake it then. Copies
 /// in flight come back far sooner than this, or not at all; a network takes packets again far sooner than this.
@@ -48,8 +49,8 @@ pub struct IdlePolicy {
     pub yield_us: u64,
     /// Longest sleep in milliseconds. 0: never sleep nor yield, keep looking.
     pub sleep_ms: u64,
-    /// Longest sleep in microseconds of a core that nobody calls, as one whose packets come through a device of DPDK's. It
-    /// is what a request waits for after a pause, and each look costs some microseconds of CPU time.
+    /// Longest sleep in microseconds of a core that nobody calls, as one whose packets come through a device without
+    /// interrupts. It is what a request waits for after a pause, and each look costs some microseconds of CPU time.
     pub polled_us: u64,
 }
 
@@ -137,8 +138,54 @@ impl Idle {
     }
 }
 
-/// What a core waits on when it sleeps: a socket, the doorbell of its region, or the one of both that will bring work
-/// first.
+/// What tells a core that packets have come.
+#[derive(Debug)]
+pub struct Packets(PacketSource);
+
+#[derive(Debug)]
+enum PacketSource {
+    Socket(OwnedFd),
+    Queue(QueueInterrupt),
+}
+
+impl Packets {
+    /// From a socket, which tells as long as they are there.
+    ///
+    /// # Errors
+    /// The process has no file numbers left.
+    pub fn from_socket(socket: &impl AsFd) -> io::Result<Self> {
+        Ok(Self(PacketSource::Socket(socket.as_fd().try_clone_to_owned()?)))
+    }
+
+    /// From a device's queue, which calls once, and only when asked to.
+    pub fn from_queue(interrupt: QueueInterrupt) -> Self {
+        Self(PacketSource::Queue(interrupt))
+    }
+
+    /// Sleeps until there are some. Where nobody can be asked to call, that is no longer than `polled`.
+    fn wait(&self, timeout: Duration, polled: Duration, has_work: impl FnOnce() -> bool) -> Wake {
+        match &self.0 {
+            PacketSource::Socket(socket) => wait_for(socket.as_fd(), PollFlags::IN, timeout),
+            PacketSource::Queue(interrupt) if interrupt.enable() => {
+                let wake = if has_work() { Wake::Work } else { wait_for(interrupt.as_fd(), PollFlags::IN, timeout) };
+                interrupt.disable();
+                wake
+            }
+            PacketSource::Queue(_) => sleep_for(polled.min(timeout)),
+        }
+    }
+
+    /// Sleeps until the wire takes packets again. A device does not say when it does.
+    fn wait_for_wire(&self, timeout: Duration, polled: Duration) -> Wake {
+        match &self.0 {
+            PacketSource::Socket(socket) => wait_for(socket.as_fd(), PollFlags::OUT, timeout),
+            PacketSource::Queue(_) => sleep_for(polled.min(timeout)),
+        }
+    }
+}
+
+/// What a core waits on when it sleeps: what tells of packets, the doorbell of its region, or the one of both that will bring
+/// work first.
 #[derive(Debug)]
 pub struct Sleeper {
     sources: Sources,
@@ -148,11 +195,11 @@ pub struct Sleeper {
 
 #[derive(Debug)]
 enum Sources {
-    Packets(OwnedFd),
+    Packets(Packets),
     Copies(Arc<Region>),
-    Both(OwnedFd, Arc<Region>),
+    Both(Packets, Arc<Region>),
     /// Packets, and copies that call nobody.
-    PacketsBesideCopies(OwnedFd),
+    PacketsBesideCopies(Packets),
     /// Packets that call nobody, and copies if there are any.
     Polled(Option<Arc<Region>>),
 }
@@ -169,11 +216,8 @@ impl Sleeper {
     }
 
     /// For a core that serves clients alone.
-    ///
-    /// # Errors
-    /// The process has no file numbers left.
-    pub fn for_packets(socket: &impl AsFd) -> io::Result<Self> {
-        Ok(Self::on(Sources::Packets(socket.as_fd().try_clone_to_owned()?)))
+    pub fn for_packets(packets: Packets) -> Self {
+        Self::on(Sources::Packets(packets))
     }
 
     /// For a core that lives on what the peer copies into `own`, which is this core's region.
@@ -182,19 +226,13 @@ impl Sleeper {
     }
 
     /// For a core between clients and peer.
-    ///
-    /// # Errors
-    /// The process has no file numbers left.
-    pub fn for_both(socket: &impl AsFd, own: Arc<Region>) -> io::Result<Self> {
-        Ok(Self::on(Sources::Both(socket.as_fd().try_clone_to_owned()?, own)))
+    pub fn for_both(packets: Packets, own: Arc<Region>) -> Self {
+        Self::on(Sources::Both(packets, own))
     }
 
     /// For a core between clients and a peer whose copies call nobody, as a device's do not.
-    ///
-    /// # Errors
-    /// The process has no file numbers left.
-    pub fn for_packets_beside_copies(socket: &impl AsFd) -> io::Result<Self> {
-        Ok(Self::on(Sources::PacketsBesideCopies(socket.as_fd().try_clone_to_owned()?)))
+    pub fn for_packets_beside_copies(packets: Packets) -> Self {
+        Self::on(Sources::PacketsBesideCopies(packets))
     }
 
     /// For a core whose packets call nobody; with a region, for one between such clients and the peer.
@@ -204,28 +242,25 @@ impl Sleeper {
 
     /// Sleeps until there is what the core waits for, or until the time is over. `waiting` is what its last turn said.
     ///
-    /// A core with both sources waits on one of them: with copies under way on the doorbell, otherwise on the socket.
+    /// A core with both sources waits on one of them: with copies under way on the doorbell, otherwise for packets.
     /// Where the other source may bring work too, it sleeps for [`ONE_SOURCE_WAIT_MAX`] at most. `has_work` is one more
-    /// look for work; it is taken after the doorbell was told of the sleep, so that a copy that arrives just now is not
+    /// look for work; it is taken after doorbell or device were told of the sleep, so that what arrives just now is not
     /// missed. A socket needs no such look.
     pub fn sleep(&self, waiting: Waiting, timeout: Duration, has_work: impl FnOnce() -> bool) -> Wake {
         let short = timeout.min(ONE_SOURCE_WAIT_MAX);
         let polled = self.polled_wait(timeout);
         match (&self.sources, waiting) {
-            (Sources::Packets(socket), Waiting::Wire) => wait_for_socket(socket, PollFlags::OUT, timeout),
-            (Sources::Both(socket, _), Waiting::Wire) => wait_for_socket(socket, PollFlags::OUT, short),
-            (Sources::Packets(socket), _) | (Sources::Both(socket, _), Waiting::Packets) => {
-                wait_for_socket(socket, PollFlags::IN, timeout)
+            (Sources::Packets(packets), Waiting::Wire) => packets.wait_for_wire(timeout, polled),
+            (Sources::Both(packets, _), Waiting::Wire) => packets.wait_for_wire(short, polled),
+            (Sources::PacketsBesideCopies(packets), Waiting::Wire) => packets.wait_for_wire(polled, polled),
+            (Sources::Packets(packets), _)
+            | (Sources::Both(packets, _) | Sources::PacketsBesideCopies(packets), Waiting::Packets) => {
+                packets.wait(timeout, polled, has_work)
             }
-            (Sources::PacketsBesideCopies(socket), Waiting::Wire) => wait_for_socket(socket, PollFlags::OUT, polled),
-            (Sources::PacketsBesideCopies(socket), Waiting::Packets) => wait_for_socket(socket, PollFlags::IN, timeout),
-            (Sources::PacketsBesideCopies(socket), Waiting::Copies) => wait_for_socket(socket, PollFlags::IN, polled),
+            (Sources::PacketsBesideCopies(packets), Waiting::Copies) => packets.wait(polled, polled, has_work),
             (Sources::Copies(own), _) => own.doorbell().wait(timeout, has_work),
             (Sources::Polled(Some(own)), Waiting::Copies) => own.doorbell().wait(polled, has_work),
-            (Sources::Polled(_), _) => {
-                thread::sleep(polled);
-                Wake::TimedOut
-            }
+            (Sources::Polled(_), _) => sleep_for(polled),
             (Sources::Both(_, own), Waiting::Copies) => own.doorbell().wait(short, has_work),
         }
     }
@@ -236,12 +271,17 @@ impl Sleeper {
     }
 }
 
-/// Sleeps until the socket has something to give, or room to take. An error counts as either; the next call to the
-/// socket takes it away.
-fn wait_for_socket(socket: &OwnedFd, event: PollFlags, timeout: Duration) -> Wake {
+fn sleep_for(time: Duration) -> Wake {
+    thread::sleep(time);
+    Wake::TimedOut
+}
+
+/// Sleeps until the descriptor has something to give, or room to take. An error counts as either; of a socket, the next call
+/// takes it away.
+fn wait_for(source: BorrowedFd<'_>, event: PollFlags, timeout: Duration) -> Wake {
     // A time that the kernel cannot express is longer than anybody waits.
     let timeout = timeout.try_into().ok();
-    match poll(&mut [PollFd::new(socket, event)], timeout.as_ref()) {
+    match poll(&mut [PollFd::from_borrowed_fd(source, event)], timeout.as_ref()) {
         Ok(0) => Wake::TimedOut,
         _ => Wake::Called,
     }
@@ -275,6 +315,10 @@ mod tests {
         let peer = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         peer.connect(own.local_addr().expect("an address")).expect("a connection");
         (own, peer)
+    }
+
+    fn packets(socket: &UdpSocket) -> Packets {
+        Packets::from_socket(socket).expect("a file number")
     }
 
     fn region() -> Arc<Region> {
@@ -366,8 +410,7 @@ mod tests {
     #[test]
     fn a_packet_wakes_a_core_that_waits_for_packets() {
         let (own, peer) = sockets();
-        for sleeper in [Sleeper::for_packets(&own), Sleeper::for_both(&own, region())] {
-            let sleeper = sleeper.expect("a sleeper");
+        for sleeper in [Sleeper::for_packets(packets(&own)), Sleeper::for_both(packets(&own), region())] {
             assert_eq!(sleeper.sleep(Waiting::Packets, SHORT, || false), Wake::TimedOut);
             thread::scope(|scope| {
                 scope.spawn(|| peer.send(&[1]).expect("a packet"));
@@ -380,8 +423,7 @@ mod tests {
     #[test]
     fn a_core_that_waits_for_the_wire_wakes_when_it_takes_packets() {
         let (own, _) = sockets();
-        for sleeper in [Sleeper::for_packets(&own), Sleeper::for_both(&own, region())] {
-            let sleeper = sleeper.expect("a sleeper");
+        for sleeper in [Sleeper::for_packets(packets(&own)), Sleeper::for_both(packets(&own), region())] {
             assert_eq!(sleeper.sleep(Waiting::Wire, FOREVER, || false), Wake::Called);
         }
     }
@@ -407,7 +449,7 @@ mod tests {
     #[test]
     fn a_core_with_both_sources_waits_for_copies_no_longer_than_packets_may_wait() {
         let ((own, peer), region) = (sockets(), region());
-        let sleeper = Sleeper::for_both(&own, Arc::clone(&region)).expect("a sleeper");
+        let sleeper = Sleeper::for_both(packets(&own), Arc::clone(&region));
         peer.send(&[1]).expect("a packet");
         assert_eq!(sleeper.sleep(Waiting::Copies, FOREVER, || false), Wake::TimedOut);
         assert_eq!(sleeper.sleep(Waiting::Packets, FOREVER, || false), Wake::Called);

@@ -14,7 +14,7 @@ use kv_core::engine::Waiting;
 use kv_core::port::{Burst, DropCounts, Frame, PacketPort};
 use shell_io::clock::{MonotonicClock, thread_cpu_ns};
 use shell_io::dma::{SharedMemoryEngine, SharedWindow};
-use shell_io::idle::{Idle, IdlePolicy, Sleeper};
+use shell_io::idle::{Idle, IdlePolicy, Packets, Sleeper};
 use shell_io::memory::Region;
 use shell_io::port::{UdpConfig, UdpPort};
 
@@ -78,7 +78,7 @@ fn a_core_waits_and_looks_at_clocks_without_allocation() {
     let clock = MonotonicClock::start().expect("a clock");
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let region = Arc::new(Region::create(64).expect("a region"));
-    let sleeper = Sleeper::for_both(&socket, region).expect("a sleeper");
+    let sleeper = Sleeper::for_both(Packets::from_socket(&socket).expect("a file number"), region);
     let mut idle = Idle::new(IdlePolicy { spin_us: 0, yield_us: 0, sleep_ms: 1, ..IdlePolicy::BALANCED }, clock.rate());
     let calls = calls_during(|| {
         for waiting in [Waiting::Packets, Waiting::Copies, Waiting::Wire] {

@@ -12,7 +12,7 @@ use kv_core::design::{CoreId, Role, Side};
 use kv_core::engine::{Communicate, FlushPolicy, HotKeys, HotSet, Policy, Process, Serve};
 use kv_core::framed::Framed;
 use kv_core::partition::Store;
-use kv_core::port::{PacketPort, RawPort};
+use kv_core::port::PacketPort;
 use kv_core::ring::{QueuePairGeometry, ResponseWay};
 use qp_wire::net::{Local, MacAddr};
 use tracing::warn;
@@ -27,7 +27,7 @@ use crate::core_loop::{self, Member, Surroundings};
 use crate::counters_file::CoreCounters;
 use crate::dma::SharedMemoryEngine;
 use crate::dma::doca::DocaEngine;
-use crate::idle::{IdlePolicy, Sleeper};
+use crate::idle::{IdlePolicy, Packets, Sleeper};
 use crate::lcore;
 use crate::mailbox::Mailbox;
 use crate::memory::Region;
@@ -131,30 +131,35 @@ impl Core<'_, '_> {
             Some(WayIn::Socket(bind)) => {
                 let port = shared.open_socket(id, bind)?;
                 let local = Local { mac: MacAddr([0; 6]), ipv4: shared.address, port: port.local_addr().port() };
-                let sleeper = match &self.region {
-                    Some(_) if shared.dma == DmaKind::Doca => Sleeper::for_packets_beside_copies(&port),
-                    Some(region) => Sleeper::for_both(&port, Arc::clone(region)),
-                    None => Sleeper::for_packets(&port),
-                };
-                self.run_with_port(port, sleeper.map_err(|cause| RunError::Thread { core: id, cause })?, local);
+                let packets = Packets::from_socket(&port).map_err(|cause| RunError::Thread { core: id, cause })?;
+                let sleeper = self.sleeper(Some(packets));
+                self.run_with_port(port, sleeper, local);
             }
             Some(WayIn::Device(port, local)) => {
                 // It outlives the engine, which has DPDK's frames.
                 let _registration = dpdk::register_thread();
-                self.run_framed(port, local);
+                let interrupt = port.interrupt().map_err(|cause| RunError::Thread { core: id, cause })?;
+                let sleeper = self.sleeper(interrupt.map(Packets::from_queue));
+                self.run_with_port(Framed::new(port, local, shared.clock.rate()), sleeper, local);
             }
             Some(WayIn::Replay(frames, local)) => {
                 let port = ReplayPort::new(frames, shared.buffers, shared.policy.reply_len_max);
-                self.run_framed(port, local);
+                let sleeper = self.sleeper(None);
+                self.run_with_port(Framed::new(port, local, shared.clock.rate()), sleeper, local);
             }
         }
         Ok(())
     }
 
-    fn run_framed(self, port: impl RawPort, local: Local) {
-        let doorbell = self.region.clone().filter(|_| self.shared.dma == DmaKind::SharedMemory);
-        let rate = self.shared.clock.rate();
-        self.run_with_port(Framed::new(port, local, rate), Sleeper::polled(doorbell), local);
+    /// What a core with a port waits on; `None` where nobody tells of packets.
+    fn sleeper(&self, packets: Option<Packets>) -> Sleeper {
+        let calls = self.shared.dma == DmaKind::SharedMemory;
+        match (packets, &self.region) {
+            (Some(packets), None) => Sleeper::for_packets(packets),
+            (Some(packets), Some(region)) if calls => Sleeper::for_both(packets, Arc::clone(region)),
+            (Some(packets), Some(_)) => Sleeper::for_packets_beside_copies(packets),
+            (None, region) => Sleeper::polled(region.clone().filter(|_| calls)),
+        }
     }
 
     fn run_with_port<P: PacketPort>(self, port: P, sleeper: Sleeper, local: Local) {

@@ -54,7 +54,7 @@ fn bind_address(network: &NetworkSection, plan: &Plan, side: Side, core: CoreId)
 
 /// The ports of the configured device. Each device has its own numbers, as MICA2 has it.
 fn open_device<C>(config: &Config<C>, core_count: u16) -> Result<(Vec<WayIn>, DeviceWatch), RunError> {
-    let Config { port, network, table, .. } = config;
+    let Config { port, network, table, idle, .. } = config;
     let DpdkDevice { ports, mac, watch, .. } = dpdk::open(&DpdkConfig {
         device: port.device.clone(),
         eal: port.eal.clone(),
@@ -64,6 +64,8 @@ fn open_device<C>(config: &Config<C>, core_count: u16) -> Result<(Vec<WayIn>, De
         buffers: network.buffers.get(),
         payload_len_max: network.frame_len_max.get(),
         huge_pages: table.huge_pages,
+        // A core that never sleeps need not be woken.
+        interrupts: idle.policy().sleep_ms > 0,
     })?;
     let local = |number| Local { mac, ipv4: network.address, port: port.udp_port.get() + number };
     Ok((ports.into_iter().zip(0..).map(|(port, number)| WayIn::Device(port, local(number))).collect(), watch))

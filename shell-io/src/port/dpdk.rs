@@ -17,6 +17,7 @@
 //! | `steering` | rules, and what is done without |
 //! | `inbox` | frames on their way from one core to another |
 //! | `queue` | the port of one core |
+//! | `interrupt` | what wakes a core that sleeps |
 
 #![allow(unsafe_code, reason = "DPDK is a C library; each file says what it has to hold for its calls")]
 
@@ -25,6 +26,7 @@ mod eal;
 mod error;
 mod frame;
 mod inbox;
+mod interrupt;
 mod pool;
 mod queue;
 mod steering;
@@ -41,6 +43,7 @@ pub use device::{DeviceCounts, LinkState};
 pub use eal::{ThreadRegistration, register_thread};
 pub use error::DpdkOpenError;
 pub use frame::DpdkFrame;
+pub use interrupt::QueueInterrupt;
 pub use queue::DpdkPort;
 pub use steering::Steering;
 

@@ -1,5 +1,8 @@
 //! What stands in for DPDK's ports in a program that was built without them: nothing can be opened.
 
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
 use kv_core::port::{Burst, DropCounts, Holds, RawFrame, RawPort};
 use qp_wire::net::MacAddr;
 
@@ -58,6 +61,38 @@ pub fn register_thread() -> ThreadRegistration {
 /// A port, of which there is none.
 #[derive(Debug)]
 pub enum DpdkPort {}
+
+impl DpdkPort {
+    /// What would wake the core.
+    ///
+    /// # Errors
+    /// None.
+    pub fn interrupt(&self) -> io::Result<Option<QueueInterrupt>> {
+        match *self {}
+    }
+}
+
+/// A receive interrupt, of which there is none.
+#[derive(Debug)]
+pub enum QueueInterrupt {}
+
+impl QueueInterrupt {
+    /// Would turn it on.
+    pub fn enable(&self) -> bool {
+        match *self {}
+    }
+
+    /// Would turn it off.
+    pub fn disable(&self) {
+        match *self {}
+    }
+}
+
+impl AsFd for QueueInterrupt {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match *self {}
+    }
+}
 
 /// A frame, of which there is none.
 #[derive(Debug)]

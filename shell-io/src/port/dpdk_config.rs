@@ -20,4 +20,6 @@ pub struct DpdkConfig {
     pub payload_len_max: u16,
     /// Whether huge pages may be used.
     pub huge_pages: bool,
+    /// Whether frames are to wake cores that sleep, if the device's driver can do that.
+    pub interrupts: bool,
 }

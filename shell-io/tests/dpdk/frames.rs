@@ -22,6 +22,7 @@ pub(crate) fn config(device: &str, core_count: u16) -> DpdkConfig {
         buffers: 256,
         payload_len_max: 1472,
         huge_pages: false,
+        interrupts: false,
     }
 }
 

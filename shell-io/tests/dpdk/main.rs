@@ -8,6 +8,7 @@ mod allocations;
 mod counting;
 mod devices;
 mod frames;
+mod interrupts;
 mod memory;
 
 use std::env;

@@ -11,7 +11,7 @@ use kv_core::engine::Waiting;
 use kv_core::port::{Burst, DropCounts, Frame, PacketPort};
 use qp_wire::limits::DATAGRAM_LEN_MAX;
 use serde::Serialize;
-use shell_io::idle::{IdlePolicy, Sleeper};
+use shell_io::idle::{IdlePolicy, Packets, Sleeper};
 use shell_io::port::{UdpConfig, UdpPort};
 
 use super::repeated::Repeated;
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 fn serve(bind: SocketAddr, is_sleeping: bool) -> Result<Exit, Failure> {
     let config = UdpConfig { bind, buffers: 512, reply_len_max: DATAGRAM_LEN_MAX };
     let mut port = UdpPort::open(config).map_err(|error| Failure::Usage(error.to_string()))?;
-    let sleeper = Sleeper::for_packets(&port).map_err(stopped)?;
+    let sleeper = Sleeper::for_packets(Packets::from_socket(&port).map_err(stopped)?);
     print_line("ready");
     let (mut arrived, mut leaving, mut drops) = (Burst::new(), Burst::new(), DropCounts::default());
     loop {

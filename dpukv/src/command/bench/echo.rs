@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         buffers: 1024,
         payload_len_max: 1472,
         huge_pages: !args.no_huge_pages,
+        interrupts: false,
     });
     let opened = opened.map_err(|error| Failure::Usage(error.to_string()))?;
     print_line("ready");

@@ -1,6 +1,7 @@
 //! One device: its set-up, its addresses, its link and what it counts.
 
 use std::ffi::{CStr, CString, c_int};
+use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
@@ -14,6 +15,7 @@ use super::DpdkConfig;
 use super::eal::{self, Eal};
 use super::error::{DpdkOpenError, cause};
 use super::inbox::Inbox;
+use super::interrupt;
 use super::pool::{DESCRIPTOR_COUNT, FramePool, NO_VIEWS};
 use super::steering::{Rules, Steering};
 
@@ -33,6 +35,8 @@ pub(super) struct Device {
     first_udp_port: u16,
     mac: MacAddr,
     steering: Steering,
+    /// Whether frames can wake the core that they are for.
+    wakes_cores: bool,
     /// Given up before the device is closed.
     rules: Option<Rules>,
     /// What others found for a core, for each core; empty where nobody hands over.
@@ -90,11 +94,7 @@ impl Device {
             .into_iter()
             .fold(config.core_count, u16::min)
             .max(1);
-        let setup = setup_of(&info, config, queue_count)?;
-        let refused = |step| move |cause| DpdkOpenError::Refused { device: config.device.clone(), step, cause };
-        // SAFETY: the port is there, and the structure is ours for the call.
-        checked(unsafe { dpdk_sys::dpukv_eth_configure(port, &raw const setup) })
-            .map_err(refused("be set up with these queues"))?;
+        let mut setup = setup_of(&info, config, queue_count)?;
         let mut parts = Vec::new();
         for core in 0..config.core_count {
             let pool = FramePool::new(config, info.node)?;
@@ -102,23 +102,45 @@ impl Device {
             let can_offload = queue.is_some() && setup.tx_offloads & dpdk_sys::DPUKV_TX_OFFLOAD_IPV4_CKSUM != 0;
             parts.push(Part { core, queue, way_out: core % queue_count, pool, can_offload });
         }
-        set_up_queues(port, queue_count, &parts, info.node).map_err(refused("set up a queue"))?;
-        // SAFETY: the port has its queues and is not started yet.
-        checked(unsafe { dpdk_sys::rte_eth_dev_start(port) }).map_err(refused("start"))?;
+        let refused = |(step, cause)| DpdkOpenError::Refused { device: config.device.clone(), step, cause };
+        let mut started = start(port, &setup, &parts, info.node);
+        if started.is_err() && setup.rx_interrupts {
+            setup.rx_interrupts = false;
+            started = start(port, &setup, &parts, info.node);
+        }
+        started.map_err(refused)?;
         let mut device = Self {
             name: config.device.clone(),
             driver: text_of(&info),
             port,
             queue_count,
             first_udp_port: config.first_udp_port,
-            mac: mac_of(port).map_err(refused("tell its address"))?,
+            mac: mac_of(port).map_err(|cause| refused(("tell its address", cause)))?,
             steering: Steering::Single,
+            wakes_cores: false,
             rules: None,
             inboxes: Vec::new(),
             outboxes: Vec::new(),
         };
         device.steer(config, &info)?;
+        if config.interrupts {
+            device.find_interrupts(setup.rx_interrupts);
+        }
         Ok((device, parts))
+    }
+
+    /// Finds out whether frames can wake their cores. A frame that is handed over calls nobody.
+    fn find_interrupts(&mut self, are_set_up: bool) {
+        let why_not = match (self.steering.hands_over(), are_set_up) {
+            (true, _) => Some("cores hand over"),
+            (false, true) if interrupt::has_interrupts(self.port, self.queue_count) => None,
+            (false, _) => Some("the driver has no receive interrupts"),
+        };
+        self.wakes_cores = why_not.is_none();
+        match why_not {
+            None => info!(device = self.name, "the device wakes cores that sleep"),
+            Some(why) => info!(device = self.name, "cores that would sleep look at short intervals: {why}"),
+        }
     }
 
     /// Sees to it that frames find their core.
@@ -154,6 +176,10 @@ impl Device {
 
     pub(super) fn steering(&self) -> Steering {
         self.steering
+    }
+
+    pub(super) fn wakes_cores(&self) -> bool {
+        self.wakes_cores
     }
 
     pub(super) fn driver(&self) -> &str {
@@ -270,7 +296,7 @@ impl Drop for Device {
 }
 
 /// A result of DPDK as one of Rust.
-fn checked(result: c_int) -> Result<(), std::io::Error> {
+fn checked(result: c_int) -> Result<(), io::Error> {
     if result < 0 { Err(cause(result)) } else { Ok(()) }
 }
 
@@ -309,10 +335,21 @@ fn setup_of(info: &dpukv_eth_info, config: &DpdkConfig, queues: u16) -> Result<d
         rx_queue_count: queues,
         tx_queue_count: queues,
         mtu: if is_jumbo { needed } else { 0 },
+        rx_interrupts: config.interrupts,
     })
 }
 
-fn set_up_queues(port: u16, queue_count: u16, parts: &[Part], node: c_int) -> Result<(), std::io::Error> {
+/// Sets a device up, with its queues, and starts it; or which step it refuses.
+fn start(port: u16, setup: &dpukv_eth_setup, parts: &[Part], node: c_int) -> Result<(), (&'static str, io::Error)> {
+    let refused = |step| move |cause| (step, cause);
+    // SAFETY: the port is there and not started, and the structure is ours for the call.
+    checked(unsafe { dpdk_sys::dpukv_eth_configure(port, setup) }).map_err(refused("be set up with these queues"))?;
+    set_up_queues(port, setup.rx_queue_count, parts, node).map_err(refused("set up a queue"))?;
+    // SAFETY: the port has its queues and is not started yet.
+    checked(unsafe { dpdk_sys::rte_eth_dev_start(port) }).map_err(refused("start"))
+}
+
+fn set_up_queues(port: u16, queue_count: u16, parts: &[Part], node: c_int) -> Result<(), io::Error> {
     let (mut rx_count, mut tx_count) = (DESCRIPTOR_COUNT, DESCRIPTOR_COUNT);
     // SAFETY: the port is configured, and both numbers are ours for the call.
     checked(unsafe { dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(port, &raw mut rx_count, &raw mut tx_count) })?;
@@ -328,7 +365,7 @@ fn set_up_queues(port: u16, queue_count: u16, parts: &[Part], node: c_int) -> Re
     Ok(())
 }
 
-fn mac_of(port: u16) -> Result<MacAddr, std::io::Error> {
+fn mac_of(port: u16) -> Result<MacAddr, io::Error> {
     let mut address = dpdk_sys::rte_ether_addr { addr_bytes: [0; 6] };
     // SAFETY: the port is there, and the structure is ours for the call.
     checked(unsafe { dpdk_sys::rte_eth_macaddr_get(port, &raw mut address) })?;

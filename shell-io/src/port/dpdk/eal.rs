@@ -172,6 +172,7 @@ mod tests {
             buffers: 64,
             payload_len_max: 1472,
             huge_pages: false,
+            interrupts: false,
         }
     }
 

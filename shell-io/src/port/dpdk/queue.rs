@@ -1,6 +1,7 @@
 //! The port of one core.
 
 use std::cell::Cell;
+use std::io;
 use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use qp_wire::DropReason;
 
 use super::device::{Device, DeviceCounts, LinkState, Part};
 use super::frame::DpdkFrame;
+use super::interrupt::QueueInterrupt;
 use super::pool::{NO_VIEWS, Views};
 use super::steering::udp_port_of;
 
@@ -83,6 +85,15 @@ impl DpdkPort {
     pub fn free_count_afterwards(&self) -> impl Fn() -> usize + Send + use<> {
         let pool = self.part.pool;
         move || pool.free_count()
+    }
+
+    /// What wakes the core when a frame comes; `None` where the device does not, or was not asked to be able to.
+    ///
+    /// # Errors
+    /// The process has no file numbers left.
+    pub fn interrupt(&self) -> io::Result<Option<QueueInterrupt>> {
+        let queue = self.part.queue.filter(|_| self.device.wakes_cores());
+        queue.map(|queue| QueueInterrupt::open(Arc::clone(&self.device), queue)).transpose()
     }
 
     /// The link at this moment.

@@ -147,6 +147,7 @@ impl Load {
             buffers: (2 * u32::from(args.window)).min(FRAMES_MAX),
             payload_len_max: 1472,
             huge_pages: !args.no_huge_pages,
+            interrupts: false,
         });
         let opened = opened.map_err(|error| usage(&error))?;
         let local = Local { mac: opened.mac, ipv4: args.address, port: 0 };

@@ -24,6 +24,7 @@ fn apart(name: &str, test: impl FnOnce(DpdkPort)) {
             buffers: 64,
             payload_len_max: 1472,
             huge_pages: false,
+            interrupts: false,
         };
         return test(open(&config).expect("a ring").ports.pop().expect("a port"));
     }
