@@ -1,9 +1,9 @@
 //! Takes a body apart from the front.
 
-use zerocopy::FromBytes;
 use zerocopy::little_endian::U16;
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use super::BatchError;
+use super::{BatchError, HEADER_LEN};
 
 /// The bytes that have not been taken yet, and how many there were.
 pub(super) struct Reader<'a> {
@@ -23,6 +23,13 @@ impl<'a> Reader<'a> {
         let (head, rest) = self.rest.split_at_checked(len).ok_or(BatchError::Truncated { needed, got })?;
         self.rest = rest;
         Ok(head)
+    }
+
+    /// The fixed part of a body.
+    pub(super) fn header<H: FromBytes + Immutable + KnownLayout + Unaligned>(&mut self) -> Result<&'a H, BatchError> {
+        const { assert!(size_of::<H>() == HEADER_LEN) };
+        let bytes = self.bytes(HEADER_LEN)?;
+        H::ref_from_bytes(bytes).map_err(|_| BatchError::Truncated { needed: HEADER_LEN, got: bytes.len() })
     }
 
     /// The next `count` numbers.

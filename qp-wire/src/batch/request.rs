@@ -1,12 +1,10 @@
 //! Reading the requests of a batch body.
 
-use zerocopy::FromBytes;
 use zerocopy::little_endian::U16;
 
 use super::reader::{Reader, nothing_behind};
 use super::{
-    BatchError, HEADER_LEN, KEY_LENS_FOLDED, OPERATIONS_FOLDED, RequestHeader, VALUE_LENS_FOLDED, count_values,
-    has_value,
+    BatchError, KEY_LENS_FOLDED, OPERATIONS_FOLDED, RequestHeader, VALUE_LENS_FOLDED, count_values, has_value,
 };
 use crate::RawRequest;
 use crate::limits::REQUEST_COUNT_MAX;
@@ -43,7 +41,7 @@ impl<'a> RequestBatch<'a> {
     /// As for [`RequestBatch::decode`], without [`BatchError::Trailing`].
     pub fn decode_prefix(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), BatchError> {
         let mut reader = Reader::new(bytes);
-        let header = read_header(&mut reader)?;
+        let header = reader.header()?;
         let count = check_header(header)?;
         let shape = Shape::read(&mut reader, header, count, count_values)?;
         let (keys_len, values_len) = shape.lens(count);
@@ -83,7 +81,8 @@ impl<'a> RequestBatch<'a> {
     fn items(&self) -> Items<'a> {
         let count = self.count();
         let mut reader = Reader::new(self.bytes);
-        let shape = read_header(&mut reader)
+        let shape = reader
+            .header()
             .and_then(|header| Shape::read(&mut reader, header, count, |_| self.value_count.into()))
             .unwrap_or(Shape::Uniform(Sizes { operation: 0, key_len: 0, value_len: 0 }));
         let keys = self.bytes.get(self.keys_start as usize..self.values_start as usize).unwrap_or_default();
@@ -325,11 +324,6 @@ fn check_header(header: &RequestHeader) -> Result<usize, BatchError> {
         || (flags & KEY_LENS_FOLDED == 0 && header.key_len != 0)
         || (flags & VALUE_LENS_FOLDED == 0 && header.value_len.get() != 0);
     if in_use { Err(BatchError::Reserved) } else { Ok(count) }
-}
-
-fn read_header<'a>(reader: &mut Reader<'a>) -> Result<&'a RequestHeader, BatchError> {
-    let bytes = reader.bytes(HEADER_LEN)?;
-    RequestHeader::ref_from_bytes(bytes).map_err(|_| BatchError::Truncated { needed: HEADER_LEN, got: bytes.len() })
 }
 
 fn read_columns<'a>(

@@ -66,7 +66,7 @@ impl<'a> ResponseBatch<'a> {
     /// As for [`ResponseBatch::decode`], without [`BatchError::Trailing`].
     pub fn decode_prefix(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), BatchError> {
         let mut reader = Reader::new(bytes);
-        let header = read_header(&mut reader)?;
+        let header = reader.header()?;
         let count = check_header(header)?;
         let columns = Columns::read(&mut reader, header, count, count_values)?;
         reader.bytes(columns.values_len())?;
@@ -105,8 +105,9 @@ impl<'a> ResponseBatch<'a> {
     pub fn iter(&self) -> ResponseIter<'a> {
         let mut reader = Reader::new(self.bytes);
         // `decode` has found all of this to be there.
-        let columns = read_header(&mut reader)
-            .and_then(|header| {
+        let columns = reader
+            .header()
+            .and_then(|header: &ResponseHeader| {
                 let is_counted = header.flags & RESULT_LENS_FOLDED == 0;
                 let count_values = |results: &[u8]| if is_counted { count_values(results) } else { Ok(0) };
                 Columns::read(&mut reader, header, self.count(), count_values)
@@ -224,11 +225,6 @@ impl<T: Copy> Column<'_, T> {
         self.each = rest;
         *first
     }
-}
-
-fn read_header<'a>(reader: &mut Reader<'a>) -> Result<&'a ResponseHeader, BatchError> {
-    let bytes = reader.bytes(HEADER_LEN)?;
-    ResponseHeader::ref_from_bytes(bytes).map_err(|_| BatchError::Truncated { needed: HEADER_LEN, got: bytes.len() })
 }
 
 /// Checks W-B-1 and W-B-2 and returns the count.
