@@ -5,7 +5,7 @@ use core::fmt;
 use heapless::Vec;
 
 use crate::design::PARTITION_COUNT_MAX;
-use crate::hash::{KeyHash, PartitionId, Secret};
+use crate::hash::{PartitionId, Secret};
 use crate::table::{Index, Table, TableReader, TableStats};
 
 /// One partition, as far as this core may use it.
@@ -66,11 +66,6 @@ impl<'m> Store<'m> {
     /// The secret that places keys.
     pub fn secret(&self) -> &Secret {
         &self.secret
-    }
-
-    /// The partition that holds keys of this hash.
-    pub fn partition_of(&self, hash: KeyHash) -> PartitionId {
-        hash.partition(self.partition_count())
     }
 
     /// The partition of that number.

@@ -169,7 +169,7 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
                         link.give_up(Fault::Malformed);
                     }
                 }
-                if link.sent() != link.taken() && link.fault().is_none() {
+                if link.in_flight() > 0 && link.fault().is_none() {
                     link.pull(&mut delivery.counters);
                 }
             }
@@ -302,7 +302,7 @@ impl<'m, P: PacketPort, D: DmaEngine, W: Window, L: Profile> Communicate<'m, P, 
     fn flush_when_due(&mut self, now: Tick) {
         self.delivery.profile.enter(Stage::Post);
         let Some(link) = self.link.as_mut().filter(|link| link.fault().is_none()) else { return };
-        let alone = link.sent() == link.taken();
+        let alone = link.in_flight() == 0;
         if self.batcher.since().is_some_and(|since| alone || self.flush.is_due(since, now)) {
             self.batcher.flush(link, &mut self.delivery.counters);
         }
@@ -316,7 +316,7 @@ fn send_if_alone<D: DmaEngine, W: Window>(
     link: &mut Link<D, W>,
     counters: &mut Counters,
 ) {
-    if link.sent() == link.taken() {
+    if link.in_flight() == 0 {
         batcher.flush(link, counters);
     }
 }

@@ -163,7 +163,7 @@ fn as_native<'a>(request: &mica::MicaRequest<'a>) -> RawRequest<'a> {
 
 /// Whether MICA2's wire knows an operation byte.
 #[inline]
-pub(super) fn is_mica(operation: u8) -> bool {
+fn is_mica(operation: u8) -> bool {
     operation <= qp_wire::Opcode::Increment.to_wire()
 }
 

@@ -124,6 +124,11 @@ impl<D: DmaEngine, W: Window> Link<D, W> {
         self.receiver.taken()
     }
 
+    /// How many slots were sent whose answers were not taken out yet.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.sent().wrapping_sub(self.taken())
+    }
+
     pub(super) fn stall_ticks(&self) -> u64 {
         self.end.stall_ticks
     }

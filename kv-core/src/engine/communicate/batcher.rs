@@ -317,8 +317,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batcher<B> {
             return Err(NoRoom::Ever);
         }
         self.flush(link, counters);
-        let answers_owed = link.sent().wrapping_sub(link.taken());
-        if self.open.is_some() || link.slot_room() == 0 || answers_owed >= response_slot_count {
+        if self.open.is_some() || link.slot_room() == 0 || link.in_flight() >= response_slot_count {
             return Err(NoRoom::Now);
         }
         let buf = link.alloc().ok_or(NoRoom::Now)?;
